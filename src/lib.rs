@@ -1,0 +1,3 @@
+//! Azgate: a gateway for Azure OpenAI. `ARCHITECTURE.md` is the map; the order of a request stands in `proxy`.
+
+pub mod base;

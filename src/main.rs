@@ -1,0 +1,2 @@
+//! Exit codes only.
+fn main() {}
