@@ -52,7 +52,8 @@ async function ready(stack) {
     if (answer?.status === 200) return;
     if (stack.processes.some((child) => child.exitCode !== null)) break;
   }
-  throw new Error(`the gateway did not become ready\n${stack.log}`);
+  console.error(`the gateway did not become ready\n${stack.log}`);
+  process.exit(1);
 }
 
 async function freePort() {

@@ -1,5 +1,6 @@
 """One gateway for the whole session, and the client forms as a fixture."""
 
+import asyncio
 import importlib.util
 import inspect
 import itertools
@@ -7,7 +8,7 @@ import itertools
 import pytest
 
 from forms import FORMS, Sdk
-from stack import Stack
+from stack import Stack, StartFailed
 
 collect_ignore = [] if importlib.util.find_spec("langchain_openai") else ["test_langchain.py"]
 
@@ -18,6 +19,8 @@ def stack(tmp_path_factory, request):
     request.config.stack = stack
     try:
         yield stack.start()
+    except StartFailed as error:
+        pytest.exit(str(error), returncode=pytest.ExitCode.INTERNAL_ERROR)
     finally:
         stack.stop()
 
@@ -46,15 +49,14 @@ def one(request, stack) -> Sdk:
     return Sdk(stack.gateway, stack.keys["any"], request.param)
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-def pytest_collection_modifyitems(items) -> None:
-    for item in items:
-        if inspect.iscoroutinefunction(item.obj):
-            item.add_marker(pytest.mark.anyio)
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem) -> bool | None:
+    """Runs `async def` tests, each in a loop of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = inspect.signature(pyfuncitem.obj).parameters
+    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
+    return True
 
 
 def pytest_terminal_summary(terminalreporter, config) -> None:

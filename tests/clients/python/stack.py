@@ -17,6 +17,10 @@ CONFIG = TOP / "tests/clients/azgate.json"
 VIRTUAL_KEYS = ("any", "classic", "v1", "refused", "narrow", "expired", "disabled")
 
 
+class StartFailed(Exception):
+    """Nothing can be tested; the message has the logs."""
+
+
 @dataclass
 class Stack:
     folder: Path
@@ -77,7 +81,7 @@ class Stack:
                     return
             except (urllib.error.URLError, ConnectionError, TimeoutError):
                 time.sleep(0.05)
-        raise RuntimeError(f"`{url}` did not answer 200\n{self.logs()}")
+        raise StartFailed(f"`{url}` did not answer 200\n{self.logs()}")
 
 
 def free_ports(count: int) -> list[int]:
