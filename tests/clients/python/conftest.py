@@ -1,0 +1,64 @@
+"""One gateway for the whole session, and the client forms as a fixture."""
+
+import asyncio
+import importlib.util
+import inspect
+import itertools
+
+import pytest
+
+from forms import FORMS, Sdk
+from stack import Stack, StartFailed
+
+collect_ignore = [] if importlib.util.find_spec("langchain_openai") else ["test_langchain.py"]
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory, request):
+    stack = Stack(tmp_path_factory.mktemp("stack"))
+    request.config.stack = stack
+    try:
+        yield stack.start()
+    except StartFailed as error:
+        pytest.exit(str(error), returncode=pytest.ExitCode.INTERNAL_ERROR)
+    finally:
+        stack.stop()
+
+
+def _id(case) -> str:
+    form, upstream, asynchronous = case
+    return f"{'async' if asynchronous else 'sync'} {form} to {upstream}"
+
+
+@pytest.fixture(params=itertools.product(FORMS, ("classic", "v1"), (False, True)), ids=_id)
+def sdk(request, stack) -> Sdk:
+    """Every client form, synchronous and asynchronous, in front of a classic and of a v1 key."""
+    form, upstream, asynchronous = request.param
+    return Sdk(stack.gateway, stack.keys[upstream], form, asynchronous)
+
+
+@pytest.fixture(params=FORMS)
+def form(request, stack) -> Sdk:
+    """Every client form once, for what the gateway decides before it chooses a key."""
+    return Sdk(stack.gateway, stack.keys["any"], request.param)
+
+
+@pytest.fixture(params=["OpenAI /v1", "Azure endpoint"])
+def one(request, stack) -> Sdk:
+    """One client of each class, for what does not depend on the form."""
+    return Sdk(stack.gateway, stack.keys["any"], request.param)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem) -> bool | None:
+    """Runs `async def` tests, each in a loop of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = inspect.signature(pyfuncitem.obj).parameters
+    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
+    return True
+
+
+def pytest_terminal_summary(terminalreporter, config) -> None:
+    if terminalreporter.stats.get("failed") and hasattr(config, "stack"):
+        terminalreporter.write_line(config.stack.logs())
