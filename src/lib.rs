@@ -2,5 +2,24 @@
 
 pub mod base;
 
-pub mod config;
+pub mod azure;
+pub mod catalog;
 pub mod dialect;
+pub mod governance;
+pub mod pool;
+pub mod telemetry;
+pub mod upstream;
+
+pub mod snapshot;
+
+pub mod config;
+
+pub mod proxy;
+
+pub mod admin;
+
+pub mod simulator;
+
+pub mod server;
+
+pub mod cli;

@@ -1,6 +1,7 @@
 //! From a JSON file to a validated, fully typed configuration with its secrets resolved, or to everything that is wrong
 //! with it. Does not build what runs (`build`), and acts on nothing.
 
+mod build;
 mod environment;
 pub mod file;
 mod problem;
@@ -8,6 +9,7 @@ mod read;
 
 use std::path::Path;
 
+pub use build::build;
 pub use environment::{Environment, Process};
 pub use file::File;
 pub use problem::{Problem, Problems};

@@ -58,6 +58,18 @@ pub enum Unrouted {
     },
 }
 
+impl Unrouted {
+    /// The dialect that the path belongs to, and that the caller therefore speaks.
+    pub fn dialect(self) -> Dialect {
+        match self {
+            Self::NotFound(dialect)
+            | Self::Method { dialect, .. }
+            | Self::Unsupported { dialect, .. }
+            | Self::BadPath { dialect } => dialect,
+        }
+    }
+}
+
 /// Finds the operation of a path without its query.
 pub fn classify<'a>(method: &str, path: &'a str) -> Result<Route<'a>, Unrouted> {
     let mut segments = Segments::new(path);

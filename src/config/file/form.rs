@@ -11,7 +11,8 @@ use serde::{
     de::{Error, Visitor},
 };
 
-use super::{ApiVersion, Members, version::UnknownVersion};
+use super::{ApiVersion, Members};
+use crate::azure::UnknownVersion;
 use crate::{
     base::{Endpoint, OriginPattern, Secret},
     config::read::REFERENCE,

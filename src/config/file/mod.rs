@@ -12,7 +12,6 @@ mod pricing;
 mod provider;
 mod server;
 mod stores;
-mod version;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,7 +28,7 @@ pub use provider::{
 };
 pub use server::{Admin, Server, Tls};
 pub use stores::{LogsStore, LogsStoreKind, SharedState, SharedStateKind};
-pub use version::ApiVersion;
+pub use crate::azure::ApiVersion;
 
 /// Configuration of azgate: one JSON file.
 ///

@@ -1,4 +1,5 @@
-//! The version of Azure's API that a key speaks.
+//! API versions of the Azure OpenAI data plane: `v1`, its `preview`, and dated ones like `2024-10-21` or
+//! `2025-04-01-preview` (Azure's API version lifecycle page).
 
 use std::{fmt, str::FromStr};
 
@@ -39,6 +40,17 @@ impl FromStr for ApiVersion {
     }
 }
 
+impl ApiVersion {
+    /// Whether chat completions take `stream_options`: from 2024-09-01-preview on. Sent to an older version it is
+    /// answered with 400.
+    pub fn has_stream_options(&self) -> bool {
+        match self {
+            Self::V1 | Self::Preview => true,
+            Self::Dated(date) => date.as_str() >= "2024-09-01",
+        }
+    }
+}
+
 impl Default for ApiVersion {
     fn default() -> Self {
         Self::Dated("2024-10-21".to_owned())
@@ -66,12 +78,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_words_or_real_dates() {
+    fn traps_27_versions_are_words_or_real_dates() {
         for good in ["v1", "preview", "2024-10-21", "2025-04-01-preview", "2024-02-29"] {
             assert_eq!(good.parse::<ApiVersion>().unwrap().to_string(), good);
         }
-        for bad in ["", "V1", "latest", "2024-13-01", "2023-02-29", "2024-10-21-beta", "20241021", "2024-10-21&x=1"] {
+        for bad in ["", "V1", "latest", "2024-13-01", "2023-02-29", "2024-10-21-beta", "20241021", "2024-10-21&x=1", "api-version=2024-10-21", "2024-10-21\r\nx: y"] {
             assert!(bad.parse::<ApiVersion>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn traps_05_old_versions_have_no_stream_options() {
+        for (text, has) in [
+            ("2024-08-01-preview", false),
+            ("2024-06-01", false),
+            ("2024-09-01-preview", true),
+            ("2024-10-21", true),
+            ("v1", true),
+        ] {
+            assert_eq!(text.parse::<ApiVersion>().unwrap().has_stream_options(), has, "{text}");
         }
     }
 }
