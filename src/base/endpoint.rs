@@ -37,8 +37,12 @@ pub struct OriginPattern {
 /// Why a text is no endpoint. No message repeats the text: a key that was pasted into the wrong field stays unseen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
-    #[error("is not a URL; write `https://host`, or the bare name of an Azure resource")]
+    #[error("is not a URL; write `https://host`")]
     NotUrl,
+    #[error(
+        "is neither a URL nor the name of an Azure resource; write `https://acme-west.openai.azure.com` or `acme-west`"
+    )]
+    NoResource,
     #[error("has no scheme; begin with `https://`")]
     NoScheme,
     #[error("has a scheme other than `https`; begin with `https://`")]
@@ -78,19 +82,26 @@ impl Scheme {
 }
 
 impl Endpoint {
-    /// Reads an endpoint as people write it. A bare resource name `acme-west` means
-    /// `https://acme-west.openai.azure.com`.
+    /// Reads the address of a service.
     pub fn parse(text: &str) -> Result<Self, EndpointError> {
-        let text = text.trim();
-        if is_resource_name(text) {
-            return Self::parse(&format!("https://{text}.{RESOURCE_DOMAIN}"));
-        }
-        let url = parse_url(text)?;
-        let endpoint = Self::of(&url)?;
+        let endpoint = Self::of(&parse_url(text.trim())?)?;
         if endpoint.scheme == Scheme::Http && !endpoint.is_loopback() {
             return Err(EndpointError::NotEncrypted);
         }
         Ok(endpoint)
+    }
+
+    /// Reads the address of an Azure resource. A bare resource name `acme-west` means
+    /// `https://acme-west.openai.azure.com`.
+    pub fn parse_azure(text: &str) -> Result<Self, EndpointError> {
+        let text = text.trim();
+        if is_resource_name(text) {
+            return Self::parse(&format!("https://{text}.{RESOURCE_DOMAIN}"));
+        }
+        Self::parse(text).map_err(|error| match error {
+            EndpointError::NotUrl if !text.contains("://") => EndpointError::NoResource,
+            error => error,
+        })
     }
 
     /// The root of a host that is known to be sound.

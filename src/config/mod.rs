@@ -6,6 +6,8 @@ mod environment;
 pub mod file;
 mod problem;
 mod read;
+pub mod reference;
+mod validate;
 
 use std::path::Path;
 
@@ -14,6 +16,7 @@ pub use environment::{Environment, Process};
 pub use file::File;
 pub use problem::{Problem, Problems};
 use read::{Position, Report};
+pub use validate::NOT_YET;
 
 /// A configuration that may be used.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,7 +47,11 @@ pub fn parse(text: &str, file_name: &str, environment: &dyn Environment) -> Resu
     let file = match read::parse(text) {
         Ok((mut root, findings)) => {
             findings.into_iter().for_each(|finding| report.add(finding, Some(&root)));
-            read::decode::<File>(&mut root, environment, &report)
+            let mut file = read::decode::<File>(&mut root, environment, &report);
+            if let Some(file) = &mut file {
+                validate::check(file, &report.root(&root));
+            }
+            file
         }
         Err(finding) => {
             report.add(finding, None);

@@ -3,7 +3,7 @@
 use super::*;
 
 fn written(text: &str) -> String {
-    Endpoint::parse(text).unwrap().to_string()
+    Endpoint::parse_azure(text).unwrap().to_string()
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn what_is_no_endpoint_is_refused_with_its_reason() {
     for (text, error) in [
         ("", NotUrl),
         ("a", NotUrl),
-        ("0123456789abcdef0123456789abcdef", NotUrl),
+        ("acme-west", NotUrl),
         ("https://", NotUrl),
         ("https:///acme.openai.azure.com", NotUrl),
         ("https://acme\\.openai.azure.com", NotUrl),
@@ -57,10 +57,18 @@ fn what_is_no_endpoint_is_refused_with_its_reason() {
 }
 
 #[test]
+fn only_what_can_name_a_resource_becomes_a_host() {
+    for text in ["", "a", "-acme", "acme_west", "localhost", "0123456789abcdef0123456789abcdef"] {
+        assert_eq!(Endpoint::parse_azure(text), Err(EndpointError::NoResource), "{text}");
+    }
+    assert_eq!(Endpoint::parse_azure("acme.openai.azure.com"), Err(EndpointError::NoScheme));
+}
+
+#[test]
 fn a_pattern_matches_whole_labels_of_the_same_scheme_and_port() {
     let pattern = OriginPattern::parse("https://*.openai.azure.com").unwrap();
     let matches = |text: &str| pattern.matches(&Endpoint::parse(text).unwrap());
-    assert!(matches("https://acme.openai.azure.com") && matches("acme-west"));
+    assert!(matches("https://acme.openai.azure.com") && matches("https://ACME.openai.azure.com/x"));
     for text in [
         "https://openai.azure.com",
         "https://a.b.openai.azure.com",

@@ -135,6 +135,12 @@ referable! {
     EndpointText -> Endpoint, "address", |text| Endpoint::parse(&text).map_err(|error| format!("the address {error}"))
 }
 referable! {
+    /// The address of an Azure resource, or its bare name.
+    ResourceText -> Endpoint, "address", |text| {
+        Endpoint::parse_azure(&text).map_err(|error| format!("the address {error}"))
+    }
+}
+referable! {
     /// An origin that callers may name.
     OriginText -> OriginPattern, "address", |text| {
         OriginPattern::parse(&text).map_err(|error| format!("the address {error}"))

@@ -10,7 +10,7 @@ use serde::{
 
 use super::{
     ApiVersion, Ignored, Members, RateLimit,
-    form::{self, EndpointText, PlainText, SecretText, VersionText},
+    form::{self, EndpointText, PlainText, ResourceText, SecretText, VersionText},
 };
 use crate::{
     base::{Endpoint, Globs, Secret},
@@ -112,8 +112,8 @@ pub struct AliasAzure {
     /// Value of `anthropic-version` for this deployment.
     pub anthropic_version: Option<String>,
     /// Another resource that the same credential opens.
-    #[serde(deserialize_with = "form::optional::<EndpointText, _>")]
-    #[schemars(with = "Option<EndpointText>")]
+    #[serde(deserialize_with = "form::optional::<ResourceText, _>")]
+    #[schemars(with = "Option<ResourceText>")]
     pub endpoint: Option<Endpoint>,
 }
 
@@ -143,8 +143,8 @@ pub enum UpstreamApi {
 #[schemars(extend("required" = ["endpoint"]))]
 pub struct AzureKeyConfig {
     /// Address of the resource, such as `https://acme-west.openai.azure.com`, or its bare name `acme-west`.
-    #[serde(deserialize_with = "form::optional::<EndpointText, _>")]
-    #[schemars(with = "EndpointText")]
+    #[serde(deserialize_with = "form::optional::<ResourceText, _>")]
+    #[schemars(with = "ResourceText")]
     pub endpoint: Option<Endpoint>,
     /// `v1` or `preview`: everything under `/openai/v1`. A date, such as `2024-10-21`: the classic paths.
     #[serde(deserialize_with = "form::one::<VersionText, _>")]
