@@ -117,7 +117,7 @@ impl Log {
             }
             kept.push_back(Arc::clone(&recorded));
         }
-        Entry { log: Arc::clone(self), line, recorded, started, stage: Stage::Open, number }
+        Entry { log: Arc::clone(self), line, recorded, started, stage: Stage::Open }
     }
 
     pub fn recorded(&self) -> Vec<Recorded> {
@@ -181,7 +181,6 @@ pub struct Entry {
     recorded: Arc<Mutex<Recorded>>,
     started: Instant,
     stage: Stage,
-    pub number: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
