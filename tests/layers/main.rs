@@ -61,7 +61,6 @@ const FENCES: &[(&str, &[&str])] = &[
     ("pingora*", &["proxy", "server", "admin", "upstream", "pool/health"]),
     ("azure_identity", &["azure/credential"]),
     ("hyper*", &["simulator"]),
-    ("prometheus", &["telemetry"]),
     ("clap*", &["cli"]),
 ];
 
