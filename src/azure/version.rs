@@ -82,7 +82,18 @@ mod tests {
         for good in ["v1", "preview", "2024-10-21", "2025-04-01-preview", "2024-02-29"] {
             assert_eq!(good.parse::<ApiVersion>().unwrap().to_string(), good);
         }
-        for bad in ["", "V1", "latest", "2024-13-01", "2023-02-29", "2024-10-21-beta", "20241021", "2024-10-21&x=1", "api-version=2024-10-21", "2024-10-21\r\nx: y"] {
+        for bad in [
+            "",
+            "V1",
+            "latest",
+            "2024-13-01",
+            "2023-02-29",
+            "2024-10-21-beta",
+            "20241021",
+            "2024-10-21&x=1",
+            "api-version=2024-10-21",
+            "2024-10-21\r\nx: y",
+        ] {
             assert!(bad.parse::<ApiVersion>().is_err(), "{bad}");
         }
     }

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::deployment::{Deployment, Family};
-use crate::base::{KeySet, Label};
 use crate::base::globs::Globs;
+use crate::base::{KeySet, Label};
 
 /// Metric label of every name that the configuration does not spell out, so that callers cannot invent labels.
 pub const OTHER: &str = "other";

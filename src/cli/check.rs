@@ -24,7 +24,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failed> {
         Err(problems) => return Err(Failed(problems.to_string())),
     };
     if arguments.json {
-        return print(&format!("{:#}\n", json!({"ok": true, "problems": [], "warnings": warnings, "summary": summary(&file)})));
+        return print(&format!(
+            "{:#}\n",
+            json!({"ok": true, "problems": [], "warnings": warnings, "summary": summary(&file)})
+        ));
     }
     for warning in &warnings {
         say(&format!("warning: {warning}"));
@@ -61,7 +64,13 @@ fn table(file: &File) -> String {
             let aliases = key.aliases.iter().map(|(alias, target)| format!("{alias} = {}", target.model_id));
             let names: Vec<String> = aliases.chain(key.models.patterns().iter().cloned()).collect();
             let weight = if key.enabled { key.weight.to_string() } else { "off".to_owned() };
-            keys.push([format!("{provider}/{}", key.name), weight, endpoint(key).unwrap_or_default(), version, names.join(", ")]);
+            keys.push([
+                format!("{provider}/{}", key.name),
+                weight,
+                endpoint(key).unwrap_or_default(),
+                version,
+                names.join(", "),
+            ]);
         }
     }
     let mut callers = vec![["VIRTUAL KEY".to_owned(), "STATE".into(), "PROVIDERS".into(), "MODELS".into()]];
@@ -71,7 +80,12 @@ fn table(file: &File) -> String {
             (true, Some(at)) => format!("until {at}"),
             (true, None) => "enabled".to_owned(),
         };
-        callers.push([key.name.clone(), state, key.allowed_providers.patterns().join(", "), key.allowed_models.patterns().join(", ")]);
+        callers.push([
+            key.name.clone(),
+            state,
+            key.allowed_providers.patterns().join(", "),
+            key.allowed_models.patterns().join(", "),
+        ]);
     }
     format!("{}\n{}", aligned(&keys), aligned(&callers))
 }

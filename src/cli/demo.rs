@@ -21,11 +21,14 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, hangup: Arc<AtomicBool>) -> Result<(), Failed> {
     let mut admin = arguments.listen;
-    admin.set_port(arguments.listen.port().checked_add(1).ok_or_else(|| Failed("the port must be below 65535".to_owned()))?);
+    admin.set_port(
+        arguments.listen.port().checked_add(1).ok_or_else(|| Failed("the port must be below 65535".to_owned()))?,
+    );
     let azure = simulated_azure()?;
     let key = key::generate()?;
     let text = configuration(arguments.listen, admin, &azure, &key);
-    let loaded = config::parse(&text, "the demo's configuration", &config::Process).map_err(|problems| Failed(problems.to_string()))?;
+    let loaded = config::parse(&text, "the demo's configuration", &config::Process)
+        .map_err(|problems| Failed(problems.to_string()))?;
     say(&welcome(arguments.listen, admin, &key));
     let start = Start { source: Source::Text(text), listen: None, admin_listen: None, hangup };
     match server::run(&start, loaded) {

@@ -39,7 +39,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failed> {
 /// A fresh key.
 pub(super) fn generate() -> Result<String, Failed> {
     let mut random = [0; 32];
-    getrandom::fill(&mut random).map_err(|error| Failed(format!("the operating system gave no random bits: {error}")))?;
+    getrandom::fill(&mut random)
+        .map_err(|error| Failed(format!("the operating system gave no random bits: {error}")))?;
     Ok(format!("{PREFIX}{}", BASE64URL_NOPAD.encode(&random)))
 }
 
@@ -55,7 +56,9 @@ fn new(as_json: bool) -> Result<(), Failed> {
 
 fn hash() -> Result<(), Failed> {
     let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).map_err(|error| Failed(format!("cannot read a key from standard input: {error}")))?;
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .map_err(|error| Failed(format!("cannot read a key from standard input: {error}")))?;
     let key = text.trim_end_matches(['\r', '\n']);
     if key.is_empty() {
         return Err(Failed("no key on standard input; try: printf %s \"$KEY\" | azgate key hash".to_owned()));

@@ -99,5 +99,7 @@ fn say(text: &str) {
 fn print(text: &str) -> Result<(), Failed> {
     let mut out = std::io::stdout().lock();
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    written.map_err(|error| if error.kind() == std::io::ErrorKind::BrokenPipe { Failed(String::new()) } else { Failed(error.to_string()) })
+    written.map_err(|error| {
+        if error.kind() == std::io::ErrorKind::BrokenPipe { Failed(String::new()) } else { Failed(error.to_string()) }
+    })
 }

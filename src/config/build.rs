@@ -54,7 +54,8 @@ fn provider(name: &str, settings: &file::Provider, old: Option<&Snapshot>) -> Pr
     let old = old.and_then(|old| old.providers.iter().find(|provider| &*provider.name == name));
     let weights: Vec<f64> = settings.keys.iter().map(|key| key.weight).collect();
     let same_keys = |old: &&Provider| {
-        old.keys.len() == settings.keys.len() && old.keys.iter().zip(&settings.keys).all(|(old, key)| *old.name == *key.name)
+        old.keys.len() == settings.keys.len()
+            && old.keys.iter().zip(&settings.keys).all(|(old, key)| *old.name == *key.name)
     };
     let kept = old.filter(same_keys).map(|old| &old.rotations).filter(|rotations| rotations.serves(&weights));
     Provider {
@@ -98,14 +99,25 @@ fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provide
 
 /// Validation asks every Azure key for an endpoint; should one come without, requests to it fail to resolve.
 fn unset_endpoint(key: &str) -> Endpoint {
-    Endpoint::parse(&format!("https://{}.invalid", key.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-")))
-        .unwrap_or_else(|_| Endpoint { scheme: crate::base::Scheme::Https, host: "invalid".into(), port: 443, base_path: String::new() })
+    Endpoint::parse(&format!(
+        "https://{}.invalid",
+        key.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-")
+    ))
+    .unwrap_or_else(|_| Endpoint {
+        scheme: crate::base::Scheme::Https,
+        host: "invalid".into(),
+        port: 443,
+        base_path: String::new(),
+    })
 }
 
 fn address(endpoint: &Endpoint, old: Option<&Provider>) -> Arc<Address> {
     let mut hosts = old.into_iter().flat_map(|old| &old.keys).map(|key| &key.host);
     let same = hosts.find(|host| (&host.endpoint.host, host.endpoint.port) == (&endpoint.host, endpoint.port));
-    same.map_or_else(|| Arc::new(Address::new(endpoint.host.as_str(), endpoint.port, Reach::Any)), |host| host.address())
+    same.map_or_else(
+        || Arc::new(Address::new(endpoint.host.as_str(), endpoint.port, Reach::Any)),
+        |host| host.address(),
+    )
 }
 
 fn timeouts(network: &file::NetworkConfig) -> Timeouts {
@@ -160,4 +172,3 @@ fn virtual_key(key: &file::VirtualKey, providers: &[Provider]) -> Option<Virtual
         networks: key.allowed_networks.clone(),
     })
 }
-

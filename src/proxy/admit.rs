@@ -61,13 +61,16 @@ pub fn virtual_key_with_endpoint() -> Refusal {
 }
 
 pub fn endpoint_without_key() -> Refusal {
-    Refusal::endpoint_not_allowed("an endpoint of the caller's choice needs the caller's own provider key, and direct keys must be allowed by `client.allow_direct_keys`")
+    Refusal::endpoint_not_allowed(
+        "an endpoint of the caller's choice needs the caller's own provider key, and direct keys must be allowed by `client.allow_direct_keys`",
+    )
 }
 
 fn direct_caller(credential: &str, endpoint: Option<String>) -> Result<Caller, Refusal> {
     // Entra tokens are JSON Web Tokens (RFC 7519): three parts, the first of which begins with `{"` in base64.
     let token = credential.starts_with("eyJ") && credential.matches('.').count() == 2;
-    let value = if token { HeaderValue::from_str(&format!("Bearer {credential}")) } else { HeaderValue::from_str(credential) };
+    let value =
+        if token { HeaderValue::from_str(&format!("Bearer {credential}")) } else { HeaderValue::from_str(credential) };
     let mut credential = value.map_err(|_| Refusal::from(Denied::UnknownKey))?;
     credential.set_sensitive(true);
     Ok(Caller::Direct { credential, endpoint })
@@ -76,14 +79,16 @@ fn direct_caller(credential: &str, endpoint: Option<String>) -> Result<Caller, R
 /// The texts presented in a header, without the scheme of `Authorization` (RFC 9110, section 11.1: any case).
 fn presented<'a>(head: &'a RequestHeader, name: &'static str) -> impl Iterator<Item = &'a str> {
     let values = head.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    values.map(str::trim).filter_map(move |value| {
-        if name != "authorization" {
-            return Some(value);
-        }
-        let (scheme, rest) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| rest.trim())
-    })
-    .filter(|value| !value.is_empty())
+    values
+        .map(str::trim)
+        .filter_map(move |value| {
+            if name != "authorization" {
+                return Some(value);
+            }
+            let (scheme, rest) = value.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| rest.trim())
+        })
+        .filter(|value| !value.is_empty())
 }
 
 fn text<'a>(head: &'a RequestHeader, name: &str) -> Option<&'a str> {

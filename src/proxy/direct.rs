@@ -19,13 +19,17 @@ const VERSION: ApiVersion = ApiVersion::V1;
 
 /// A key for the endpoint that a caller named.
 pub fn key(endpoint: &str, credential: &HeaderValue, snapshot: &Snapshot) -> Result<Key, Refusal> {
-    let endpoint = Endpoint::parse(endpoint)
-        .map_err(|error| Refusal::endpoint_not_allowed(format!("the endpoint {error}")))?;
+    let endpoint =
+        Endpoint::parse(endpoint).map_err(|error| Refusal::endpoint_not_allowed(format!("the endpoint {error}")))?;
     if !endpoint.base_path.is_empty() {
-        return Err(Refusal::endpoint_not_allowed("the endpoint has a path; it must look like `https://name.openai.azure.com`"));
+        return Err(Refusal::endpoint_not_allowed(
+            "the endpoint has a path; it must look like `https://name.openai.azure.com`",
+        ));
     }
     if !snapshot.client.direct_endpoints.iter().any(|pattern| pattern.matches(&endpoint)) {
-        return Err(Refusal::endpoint_not_allowed("this endpoint is not on the gateway's list `client.direct_endpoints`"));
+        return Err(Refusal::endpoint_not_allowed(
+            "this endpoint is not on the gateway's list `client.direct_endpoints`",
+        ));
     }
     // An operator who lists an address by number means that address.
     let reach = if endpoint.host.parse::<IpAddr>().is_ok() { Reach::Any } else { Reach::NotLocal };

@@ -7,7 +7,7 @@ use pingora::connectors::TransportConnector;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 
-use super::exchange::{Attempt, Candidate, Caller, Plan, Received, Reply};
+use super::exchange::{Attempt, Caller, Candidate, Plan, Received, Reply};
 use super::refuse::{Refusal, Stop};
 use super::relay::{Relay, Route};
 use super::send::Prepared;
@@ -57,7 +57,8 @@ impl Lane<'_> {
             deadline,
             started: self.started,
         };
-        let relay = Relay { session: self.session, connector: self.connector, metrics: self.metrics, reply: self.reply, route };
+        let relay =
+            Relay { session: self.session, connector: self.connector, metrics: self.metrics, reply: self.reply, route };
         relay.run(exchange, head).await
     }
 
@@ -82,7 +83,8 @@ impl Lane<'_> {
                     }
                 })
             };
-            let answered = answered.await.inspect_err(|_| self.note(candidate, "caller_left", begun.elapsed(), None))?;
+            let answered =
+                answered.await.inspect_err(|_| self.note(candidate, "caller_left", begun.elapsed(), None))?;
             let limit = candidate.timeouts.request;
             let Ok(answered) = answered else {
                 self.note(candidate, "request_timeout", begun.elapsed(), None);

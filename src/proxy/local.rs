@@ -50,7 +50,12 @@ pub fn answer(
 }
 
 /// Sends a document of the gateway's own.
-pub async fn send(session: &mut ServerSession, received: &Received, document: &Value, reply: &mut Reply) -> Result<(), Stop> {
+pub async fn send(
+    session: &mut ServerSession,
+    received: &Received,
+    document: &Value,
+    reply: &mut Reply,
+) -> Result<(), Stop> {
     let head_only = session.req_header().method == http::Method::HEAD;
     let body = document.to_string();
     let mut head = ResponseHeader::build(200, Some(4)).map_err(|_| Stop::Cut)?;
@@ -106,7 +111,9 @@ fn list(dialect: Dialect, query: &str, models: &[Listed], created: i64) -> Value
 
 fn describe(dialect: Dialect, listed: &Listed, created: i64) -> Value {
     match dialect {
-        Dialect::OpenAi => json!({"id": listed.id, "object": "model", "created": created, "owned_by": &*listed.provider}),
+        Dialect::OpenAi => {
+            json!({"id": listed.id, "object": "model", "created": created, "owned_by": &*listed.provider})
+        }
         Dialect::Anthropic => {
             let at = Timestamp::from_second(created).unwrap_or(Timestamp::UNIX_EPOCH);
             json!({"type": "model", "id": listed.id, "display_name": listed.id, "created_at": at.to_string()})

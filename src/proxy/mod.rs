@@ -11,21 +11,21 @@
 //! within `request_filter`, over Pingora's connection pools. Pingora's own proxying is not used for them: a body that
 //! a filter has read is lost to it past 64 KiB, and it sends an answer's head before anyone can judge the answer.
 
-mod exchange;
-mod receive;
-mod body;
 mod admit;
-mod plan;
+mod body;
 mod direct;
-mod pick;
-mod send;
+mod exchange;
 mod judge;
 mod lane;
-mod relay;
-mod stream;
-mod refuse;
-mod settle;
 mod local;
+mod pick;
+mod plan;
+mod receive;
+mod refuse;
+mod relay;
+mod send;
+mod settle;
+mod stream;
 
 use std::sync::Arc;
 
@@ -135,7 +135,8 @@ impl ProxyHttp for Gateway {
             Ok(()) => Ok(true),
             Err(Stop::CallerLeft) => {
                 exchange.reply.caller_left = true;
-                Error::e_explain(ErrorType::ConnectionClosed, "the caller left").map_err(|error: Box<Error>| error.into_down())
+                Error::e_explain(ErrorType::ConnectionClosed, "the caller left")
+                    .map_err(|error: Box<Error>| error.into_down())
             }
             Err(Stop::Cut | Stop::Refused(_)) => {
                 session.downstream_session.shutdown().await;

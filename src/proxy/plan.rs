@@ -54,7 +54,10 @@ pub fn make(
         echo: echo(&requested, &members),
         stream: members.last("stream").and_then(|member| member.as_bool()).unwrap_or(false),
         wants_usage: wants_usage(&members),
-        version: version.map(str::parse::<ApiVersion>).transpose()?.filter(|version| version.addressing() == Addressing::Classic),
+        version: version
+            .map(str::parse::<ApiVersion>)
+            .transpose()?
+            .filter(|version| version.addressing() == Addressing::Classic),
         members,
         body,
     })
@@ -145,6 +148,7 @@ fn wants_usage(members: &Members) -> bool {
     struct StreamOptions {
         include_usage: Option<bool>,
     }
-    let options = members.last("stream_options").map(|member| serde_json::from_slice::<Option<StreamOptions>>(&member.raw));
+    let options =
+        members.last("stream_options").map(|member| serde_json::from_slice::<Option<StreamOptions>>(&member.raw));
     matches!(options, Some(Ok(Some(StreamOptions { include_usage: Some(true) }))))
 }

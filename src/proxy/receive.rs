@@ -57,7 +57,8 @@ pub fn head(session: &ServerSession, trusted_proxies: &[IpNet]) -> (Received, Op
 
 /// Reads the whole body and notes the members that the gateway acts on, in one pass.
 pub async fn body(session: &mut ServerSession, largest: u64, reply: &mut Reply) -> Result<(Body, Members), Stop> {
-    let announced = session.get_header(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let announced =
+        session.get_header(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > largest) {
         return Err(Refusal::too_large(largest).into());
     }
@@ -69,7 +70,12 @@ pub async fn body(session: &mut ServerSession, largest: u64, reply: &mut Reply) 
     loop {
         let read = reply.waiting(tokio::time::timeout(BODY_IDLE, session.read_request_body())).await;
         let read = read.map_err(|_| Refusal::slow_body(BODY_IDLE))?;
-        let Some(chunk) = read.map_err(|error| Stop::from_body_read(&error))? else { break };
+        let read = read.map_err(|error| {
+            // Where the body ends is unknown, so nothing after it can be a request.
+            session.set_keepalive(None);
+            Stop::from_body_read(&error)
+        });
+        let Some(chunk) = read? else { break };
         reply.bytes_in += chunk.len() as u64;
         if body.len() + chunk.len() as u64 > largest {
             return Err(Refusal::too_large(largest).into());

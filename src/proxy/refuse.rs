@@ -82,7 +82,8 @@ impl Refusal {
     }
 
     pub fn missing_model() -> Self {
-        Self::new(400, "missing_model", "the request names no model; put its name into the field `model`").param("model")
+        Self::new(400, "missing_model", "the request names no model; put its name into the field `model`")
+            .param("model")
     }
 
     pub fn not_supported(field: &'static str, message: impl Into<String>) -> Self {
@@ -96,7 +97,8 @@ impl Refusal {
 
     pub fn too_large(limit: u64) -> Self {
         let limit = limit / (1024 * 1024);
-        let message = format!("the request's body is larger than {limit} MiB, the limit set by `server.max_request_body_mb`");
+        let message =
+            format!("the request's body is larger than {limit} MiB, the limit set by `server.max_request_body_mb`");
         Self::new(413, "request_too_large", message)
     }
 
@@ -135,13 +137,21 @@ impl Refusal {
 impl From<Unrouted> for Refusal {
     fn from(unrouted: Unrouted) -> Self {
         match unrouted {
-            Unrouted::NotFound(_) => Self::new(404, "not_found", "there is no such path here; the gateway forwards a closed list of operations"),
+            Unrouted::NotFound(_) => Self::new(
+                404,
+                "not_found",
+                "there is no such path here; the gateway forwards a closed list of operations",
+            ),
             Unrouted::Method { allow, .. } => {
                 let message = format!("this path has no such method; it takes {allow}");
                 Self { allow: Some(allow), ..Self::new(405, "bad_request", message) }
             }
             Unrouted::Unsupported { operation, .. } => Self::unsupported(operation),
-            Unrouted::BadPath { .. } => Self::new(400, "bad_request", "the path is not valid: its percent-encoding does not decode to UTF-8 text"),
+            Unrouted::BadPath { .. } => Self::new(
+                400,
+                "bad_request",
+                "the path is not valid: its percent-encoding does not decode to UTF-8 text",
+            ),
         }
     }
 }
@@ -182,12 +192,15 @@ impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Self {
         let (status, code, message) = match &fault {
             Fault::Unresolvable(crate::upstream::Unresolvable::Forbidden { .. }) => {
-                return Self::endpoint_not_allowed("the endpoint leads to an address that callers may not reach").because(fault.to_string());
+                return Self::endpoint_not_allowed("the endpoint leads to an address that callers may not reach")
+                    .because(fault.to_string());
             }
             Fault::Unresolvable(_) | Fault::Connect { .. } | Fault::ConnectTimeout { .. } => {
                 (502, "upstream_unreachable", "the upstream cannot be reached")
             }
-            Fault::FirstByteTimeout(_) | Fault::Idle(_) => (504, "upstream_timeout", "the upstream did not answer in time"),
+            Fault::FirstByteTimeout(_) | Fault::Idle(_) => {
+                (504, "upstream_timeout", "the upstream did not answer in time")
+            }
             Fault::Write(_) | Fault::ClosedEarly | Fault::Broken(_) | Fault::Malformed(_) => {
                 (502, "upstream_broken", "the upstream's answer broke off")
             }
@@ -198,7 +211,12 @@ impl From<Fault> for Refusal {
 }
 
 /// Answers a request with an error of the gateway's own.
-pub async fn answer(session: &mut ServerSession, received: &Received, refusal: Refusal, reply: &mut Reply) -> Result<(), Stop> {
+pub async fn answer(
+    session: &mut ServerSession,
+    received: &Received,
+    refusal: Refusal,
+    reply: &mut Reply,
+) -> Result<(), Stop> {
     let view = view(&refusal, &received.id);
     let body = render(received.dialect, &view);
     let mut head = ResponseHeader::build(refusal.status, Some(8)).map_err(|_| Stop::Cut)?;

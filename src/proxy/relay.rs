@@ -58,7 +58,12 @@ impl Relay<'_> {
     }
 
     /// A plain answer: held until complete, then sent with its length.
-    async fn plain(&mut self, mut exchange: upstream::Exchange, head: ResponseHeader, editable: bool) -> Result<(), Stop> {
+    async fn plain(
+        &mut self,
+        mut exchange: upstream::Exchange,
+        head: ResponseHeader,
+        editable: bool,
+    ) -> Result<(), Stop> {
         let (mut rope, mut length) = (Vec::new(), 0);
         let mut answer = Answer::new(Some(self.route.echo.clone()));
         loop {
@@ -98,7 +103,12 @@ impl Relay<'_> {
     }
 
     /// The rest of an answer that is too large to be held.
-    async fn pass_on(&mut self, mut exchange: upstream::Exchange, head: ResponseHeader, rope: Vec<Bytes>) -> Result<(), Stop> {
+    async fn pass_on(
+        &mut self,
+        mut exchange: upstream::Exchange,
+        head: ResponseHeader,
+        rope: Vec<Bytes>,
+    ) -> Result<(), Stop> {
         let mut out = self.head(&head);
         self.unframed(&mut out);
         self.begin(out).await?;

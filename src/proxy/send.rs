@@ -7,6 +7,7 @@ use pingora::http::RequestHeader;
 use super::exchange::{Candidate, Plan};
 use super::refuse::Refusal;
 use crate::azure::{self, Addressing, ApiVersion};
+use crate::catalog::Family;
 use crate::dialect::Operation;
 use crate::dialect::splice::Edits;
 use crate::snapshot::ClientRules;
@@ -45,6 +46,9 @@ pub fn prepare(
     candidate: &Candidate,
     rules: &ClientRules,
 ) -> Result<Prepared, Refusal> {
+    if candidate.deployment.family == Family::Anthropic {
+        return Err(Refusal::unsupported(&format!("{} on a Claude deployment", form.operation.name())));
+    }
     let version = match (&plan.version, candidate.key.version.addressing()) {
         (Some(asked), Addressing::Classic) => asked,
         _ => &candidate.key.version,
@@ -122,8 +126,16 @@ fn with_usage(options: &[u8]) -> Bytes {
     serde_json::to_vec(&parsed).map_or_else(|_| Bytes::from_static(b"{\"include_usage\":true}"), Bytes::from)
 }
 
-fn head(caller: &RequestHeader, target: &str, length: u64, candidate: &Candidate, rules: &ClientRules) -> Result<RequestHeader, Refusal> {
-    let invalid = |error: Box<pingora::Error>| Refusal::new(500, "internal_error", "the request could not be built").because(error.to_string());
+fn head(
+    caller: &RequestHeader,
+    target: &str,
+    length: u64,
+    candidate: &Candidate,
+    rules: &ClientRules,
+) -> Result<RequestHeader, Refusal> {
+    let invalid = |error: Box<pingora::Error>| {
+        Refusal::new(500, "internal_error", "the request could not be built").because(error.to_string())
+    };
     let mut head = RequestHeader::build(Method::POST, target.as_bytes(), Some(12)).map_err(invalid)?;
     let key = &candidate.key;
     head.insert_header(header::HOST, key.host.authority.as_str()).map_err(invalid)?;

@@ -1,6 +1,5 @@
 //! 10. Once, at the end of every request however it ended: count it and write its line.
 
-
 use serde::Serialize;
 
 use super::exchange::{Attempt, Caller, Exchange};
@@ -182,4 +181,3 @@ fn tokens(usage: Usage) -> Tokens {
 fn millis(duration: std::time::Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
-

@@ -29,7 +29,12 @@ const COMMENT: Bytes = Bytes::from_static(b": keep-alive\n\n");
 /// Where a stream stands for the caller.
 enum Stage {
     /// The head and these bytes are held.
-    Held { head: Box<ResponseHeader>, parts: Vec<Bytes>, length: usize, until: Instant },
+    Held {
+        head: Box<ResponseHeader>,
+        parts: Vec<Bytes>,
+        length: usize,
+        until: Instant,
+    },
     Begun,
 }
 
@@ -42,7 +47,12 @@ enum Wake {
 }
 
 /// Relays a stream to its end.
-pub async fn relay(relay: &mut Relay<'_>, mut exchange: upstream::Exchange, head: ResponseHeader, readable: bool) -> Result<(), Stop> {
+pub async fn relay(
+    relay: &mut Relay<'_>,
+    mut exchange: upstream::Exchange,
+    head: ResponseHeader,
+    readable: bool,
+) -> Result<(), Stop> {
     let mut transform = transform(relay, readable);
     let mut out = relay.head(&head);
     relay.unframed(&mut out);
@@ -54,6 +64,10 @@ pub async fn relay(relay: &mut Relay<'_>, mut exchange: upstream::Exchange, head
     let ended = match ending {
         Ok(()) => {
             exchange.end(relay.connector).await;
+            if transform.progress().error.is_some() {
+                relay.metrics.stream_failure("error_event");
+                relay.reply.stream_failure = Some("error_event");
+            }
             None
         }
         Err(Ending::Stop(stop)) => return Err(stop),
@@ -67,7 +81,10 @@ pub async fn relay(relay: &mut Relay<'_>, mut exchange: upstream::Exchange, head
         && transform.progress().events == 0
     {
         // Nothing of the stream was worth showing: a plain error tells more than a broken stream.
-        return Err(Stop::Refused(Box::new(Refusal { cause: refusal.cause.clone(), ..Refusal::new(refusal.status.as_u16(), refusal.code, refusal.message.clone()) })));
+        return Err(Stop::Refused(Box::new(Refusal {
+            cause: refusal.cause.clone(),
+            ..Refusal::new(refusal.status.as_u16(), refusal.code, refusal.message.clone())
+        })));
     }
     begin(relay, &mut stage).await?;
     if let Some(refusal) = ended {
@@ -102,7 +119,8 @@ async fn pump(
         for chunk in chunks {
             transform.push(chunk, &mut parts).map_err(|fault| Ending::Failed {
                 reason: "malformed",
-                refusal: Refusal::new(502, "upstream_broken", "the upstream sent an event that is too large").because(fault.to_string()),
+                refusal: Refusal::new(502, "upstream_broken", "the upstream sent an event that is too large")
+                    .because(fault.to_string()),
             })?;
         }
         let more = match read {

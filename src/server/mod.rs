@@ -46,7 +46,7 @@ pub enum Source {
 /// When an address cannot be listened on.
 pub fn run(start: &Start, loaded: config::Loaded) -> Result<std::convert::Infallible, BindError> {
     let file = overridden(loaded.file, start);
-    listeners::check(&file)?;
+    let operators = listeners::check(&file)?;
     let metrics = Arc::new(Metrics::new());
     logging::start(log::LevelFilter::Info, metrics.log_lines_dropped.clone());
     for warning in &loaded.warnings {
@@ -63,8 +63,12 @@ pub fn run(start: &Start, loaded: config::Loaded) -> Result<std::convert::Infall
     let connector = TransportConnector::new(Some(ConnectorOptions::from_server_conf(&server.configuration)));
     let gateway = Gateway::new(Arc::clone(&snapshot), connector, Arc::clone(&metrics));
     server.add_service(listeners::proxy(&server.configuration, gateway, &file));
-    let admin = Admin { readiness: Arc::clone(&readiness), metrics: Arc::clone(&metrics), key: file.server.admin.key.clone() };
-    server.add_service(listeners::admin(admin, &file));
+    let admin =
+        Admin { readiness: Arc::clone(&readiness), metrics: Arc::clone(&metrics), key: file.server.admin.key.clone() };
+    let operators = listeners::Operators { admin: Arc::new(admin), listener: operators };
+    let mut operators = background_service("operators", operators);
+    operators.threads = Some(1);
+    server.add_service(operators);
     let drain = drain::Drain {
         readiness: Arc::clone(&readiness),
         metrics: Arc::clone(&metrics),

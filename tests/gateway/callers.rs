@@ -21,10 +21,18 @@ async fn all_five_header_forms_admit() {
     let azure = azure().await;
     let gateway = Gateway::start(&config(&azure.base_url())).await;
     let bearer = format!("bearer {KEY}");
-    for (name, value) in [("authorization", bearer.as_str()), ("api-key", KEY), ("x-api-key", KEY), ("x-bf-vk", KEY), ("x-azgate-vk", KEY)] {
+    for (name, value) in [
+        ("authorization", bearer.as_str()),
+        ("api-key", KEY),
+        ("x-api-key", KEY),
+        ("x-bf-vk", KEY),
+        ("x-azgate-vk", KEY),
+    ] {
         assert_eq!(ask(&gateway, &[(name, value)], "gpt-4o").await.status, 200, "{name}");
     }
-    let among_others = ask(&gateway, &[("authorization", "Bearer unknown"), ("api-key", "other"), ("x-azgate-vk", KEY)], "gpt-4o").await;
+    let among_others =
+        ask(&gateway, &[("authorization", "Bearer unknown"), ("api-key", "other"), ("x-azgate-vk", KEY)], "gpt-4o")
+            .await;
     assert_eq!(among_others.status, 200, "any one that is valid admits");
     assert!(azure.recorded().iter().all(|seen| seen.api_key_seen.as_deref() == Some("sim-key")));
 }
@@ -35,14 +43,22 @@ async fn whoever_has_no_valid_key_is_refused_in_the_dialects_own_shape() {
     let gateway = Gateway::start(&config(&azure.base_url())).await;
     let wrong = format!("Bearer {KEY}x");
     let basic = format!("Basic {KEY}");
-    for headers in [vec![], vec![("authorization", wrong.as_str())], vec![("api-key", "")], vec![("authorization", basic.as_str())]] {
+    for headers in [
+        vec![],
+        vec![("authorization", wrong.as_str())],
+        vec![("api-key", "")],
+        vec![("authorization", basic.as_str())],
+    ] {
         let answer = ask(&gateway, &headers, "gpt-4o").await;
         assert_eq!((answer.status, answer.code().as_str()), (401, "invalid_api_key"), "{headers:?}");
         assert_eq!(answer.header("content-type"), "application/json");
         assert!(answer.json()["error"]["message"].is_string() && answer.json()["error"]["type"].is_string());
     }
     let anthropic = send(gateway.address, Method::POST, "/anthropic/v1/messages", &[], "{}").await;
-    assert_eq!((anthropic.status, anthropic.json()["type"].as_str(), anthropic.json()["error"]["type"].as_str()), (401, Some("error"), Some("authentication_error")));
+    assert_eq!(
+        (anthropic.status, anthropic.json()["type"].as_str(), anthropic.json()["error"]["type"].as_str()),
+        (401, Some("error"), Some("authentication_error"))
+    );
     assert!(azure.recorded().is_empty());
 }
 
@@ -61,7 +77,9 @@ async fn a_key_by_its_hash_works_and_lists_are_enforced() {
         {"name": "other-provider", "value": "other-provider", "allowed_providers": ["openai"]},
         {"name": "nothing", "value": "nothing", "allowed_models": []},
     ]);
-    let gateway = Gateway::start(&with_keys(&azure.base_url(), keys)).await;
+    let mut config = with_keys(&azure.base_url(), keys);
+    config["providers"]["openai"] = json!({"keys": [{"name": "openai", "value": "k"}]});
+    let gateway = Gateway::start(&config).await;
     for (key, model, status, code) in [
         ("hashed", "gpt-4o", 200, ""),
         ("hashed", "azure/gpt-4o-mini", 200, ""),
@@ -82,8 +100,14 @@ async fn a_key_by_its_hash_works_and_lists_are_enforced() {
         }
     }
     let body = json!({"model": "gpt-4o", "deployment": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]});
-    let sneaked = send(gateway.address, Method::POST, "/v1/chat/completions", &[("api-key", "hashed")], body.to_string()).await;
-    assert_eq!((sneaked.status, sneaked.code().as_str()), (404, "model_not_found"), "a deployment outside the list: {}", sneaked.text());
+    let sneaked =
+        send(gateway.address, Method::POST, "/v1/chat/completions", &[("api-key", "hashed")], body.to_string()).await;
+    assert_eq!(
+        (sneaked.status, sneaked.code().as_str()),
+        (404, "model_not_found"),
+        "a deployment outside the list: {}",
+        sneaked.text()
+    );
 }
 
 #[tokio::test]
@@ -96,7 +120,9 @@ async fn the_address_behind_a_trusted_proxy_counts_and_cannot_be_claimed_by_othe
     assert_eq!(ask(&untrusting, &claimed, "gpt-4o").await.status, 403);
     config["server"]["trusted_proxies"] = json!(["127.0.0.0/8", "192.168.0.0/16"]);
     let trusting = Gateway::start(&config).await;
-    for (forwarded, status) in [("10.1.1.1", 200), ("10.1.1.1, 192.168.1.1", 200), ("10.1.1.1, 8.8.8.8", 403), ("8.8.8.8", 403), ("junk", 403)] {
+    for (forwarded, status) in
+        [("10.1.1.1", 200), ("10.1.1.1, 192.168.1.1", 200), ("10.1.1.1, 8.8.8.8", 403), ("8.8.8.8", 403), ("junk", 403)]
+    {
         let answer = ask(&trusting, &[("api-key", "n"), ("x-forwarded-for", forwarded)], "gpt-4o").await;
         assert_eq!(answer.status, status, "{forwarded}");
     }

@@ -37,7 +37,11 @@ async fn every_route_form_reaches_the_deployment() {
     }
     let seen = azure.recorded();
     assert_eq!(seen.last().unwrap().path, "/openai/deployments/chat-east/chat/completions");
-    assert_eq!(seen.last().unwrap().query.as_deref(), Some("api-version=2025-01-01-preview"), "the caller's version is honoured");
+    assert_eq!(
+        seen.last().unwrap().query.as_deref(),
+        Some("api-version=2025-01-01-preview"),
+        "the caller's version is honoured"
+    );
     assert_eq!(seen[0].query.as_deref(), Some("api-version=2024-10-21"));
 }
 
@@ -53,11 +57,17 @@ async fn traps_28_v1_names_the_deployment_in_the_body() {
         let mut body = chat_body("Hi");
         body["model"] = model;
         let answer = gateway.post(path, &[], body.to_string()).await;
-        assert_eq!((answer.status, answer.json()["model"].as_str()), (200, Some("gpt-4o")), "{path}: {}", answer.text());
+        assert_eq!(
+            (answer.status, answer.json()["model"].as_str()),
+            (200, Some("gpt-4o")),
+            "{path}: {}",
+            answer.text()
+        );
     }
     let mut body = chat_body("Hi");
     body.as_object_mut().unwrap().remove("model");
-    let answer = gateway.post("/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21", &[], body.to_string()).await;
+    let answer =
+        gateway.post("/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21", &[], body.to_string()).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     for seen in azure.recorded() {
         assert_eq!((seen.path.as_str(), seen.query.as_deref()), ("/openai/v1/chat/completions", None));
@@ -81,7 +91,8 @@ async fn the_answer_tells_its_way_unless_that_is_switched_off() {
     let azure = azure().await;
     let mut config = config(&azure.base_url());
     let gateway = Gateway::start(&config).await;
-    let answer = gateway.post("/v1/chat/completions", &[("x-request-id", "my-id-7")], chat_body("Hi").to_string()).await;
+    let answer =
+        gateway.post("/v1/chat/completions", &[("x-request-id", "my-id-7")], chat_body("Hi").to_string()).await;
     assert_eq!(answer.header("x-azgate-key"), "east");
     assert_eq!(answer.header("x-azgate-deployment"), "chat-east");
     assert_eq!(answer.header("x-azgate-attempts"), "1");
@@ -104,16 +115,36 @@ async fn traps_49_only_harmless_headers_reach_azure() {
     config["providers"]["azure"]["keys"][0]["headers"] = json!({"x-cost-center": "42"});
     let gateway = Gateway::start(&config).await;
     let sent = [
-        ("cookie", "a=b"), ("x-ms-client-request-id", "1"), ("x-api-key", "other"), ("x-forwarded-for", "1.2.3.4"),
-        ("x-team", "blue"), ("user-agent", "test/1"), ("x-stainless-lang", "python"), ("traceparent", "00-1-2-01"),
-        ("connection", "x-team, api-key"), ("te", "trailers"), ("x-cost-center", "7"),
+        ("cookie", "a=b"),
+        ("x-ms-client-request-id", "1"),
+        ("x-api-key", "other"),
+        ("x-forwarded-for", "1.2.3.4"),
+        ("x-team", "blue"),
+        ("user-agent", "test/1"),
+        ("x-stainless-lang", "python"),
+        ("traceparent", "00-1-2-01"),
+        ("connection", "x-team, api-key"),
+        ("te", "trailers"),
+        ("x-cost-center", "7"),
     ];
     assert_eq!(gateway.post("/v1/chat/completions", &sent, chat_body("Hi").to_string()).await.status, 200);
     let seen = azure.recorded().remove(0);
     let names: Vec<&str> = seen.headers.iter().map(|(name, _)| name.as_str()).collect();
     let mut sorted = names.clone();
     sorted.sort_unstable();
-    assert_eq!(sorted, ["accept-encoding", "api-key", "content-length", "content-type", "host", "user-agent", "x-cost-center", "x-team"]);
+    assert_eq!(
+        sorted,
+        [
+            "accept-encoding",
+            "api-key",
+            "content-length",
+            "content-type",
+            "host",
+            "user-agent",
+            "x-cost-center",
+            "x-team"
+        ]
+    );
     assert_eq!(seen.api_key_seen.as_deref(), Some("sim-key"));
     assert!(seen.headers.contains(&("x-cost-center".into(), "42".into())), "{:?}", seen.headers);
 }

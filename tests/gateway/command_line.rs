@@ -56,7 +56,10 @@ fn check_shows_what_a_file_means_or_everything_that_is_wrong() {
     let good = azgate(&["check", "--config", shown], "");
     assert!(good.status.success(), "{}", text(&good.stderr));
     let table = text(&good.stdout);
-    assert!(table.contains("azure/east") && table.contains("gpt-4o = chat-east") && table.contains("tester"), "{table}");
+    assert!(
+        table.contains("azure/east") && table.contains("gpt-4o = chat-east") && table.contains("tester"),
+        "{table}"
+    );
     let json: Value = serde_json::from_slice(&azgate(&["check", "--json", "--config", shown], "").stdout).unwrap();
     assert_eq!((json["ok"].as_bool(), json["summary"]["keys"][0]["name"].as_str()), (Some(true), Some("east")));
 
@@ -116,7 +119,8 @@ async fn the_demo_prints_lines_that_work() {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     let words = std::fs::read_to_string(&said).unwrap();
-    let script: Vec<&str> = words.lines().map(str::trim).filter(|line| line.starts_with("export ") || line.starts_with("curl ")).collect();
+    let script: Vec<&str> =
+        words.lines().map(str::trim).filter(|line| line.starts_with("export ") || line.starts_with("curl ")).collect();
     assert_eq!(script.len(), 5, "{words}");
     let expected = ["chat.completion", "[DONE]", "\"embedding\"", "\"object\":\"list\""];
     for (line, expected) in script[1..].iter().zip(expected) {

@@ -31,7 +31,10 @@ async fn traps_41_a_pooled_connection_that_was_closed_is_replaced_by_a_fresh_one
                 let mut buffer = vec![0; 8192];
                 let _ = stream.read(&mut buffer).await;
                 let body = r#"{"model":"m","choices":[]}"#;
-                let answer = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+                let answer = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+                    body.len()
+                );
                 let _ = stream.write_all(answer.as_bytes()).await;
                 let _ = stream.read(&mut buffer).await;
                 let _ = socket2::SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO));
@@ -43,7 +46,10 @@ async fn traps_41_a_pooled_connection_that_was_closed_is_replaced_by_a_fresh_one
         let answer = gateway.chat(&chat_body("Hi")).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
-    assert!(gateway.metric("azgate_upstream_attempts_total", &["outcome=\"broken\""]).await >= 3.0, "the stale ones were met");
+    assert!(
+        gateway.metric("azgate_upstream_attempts_total", &["outcome=\"broken\""]).await >= 3.0,
+        "the stale ones were met"
+    );
 }
 
 #[tokio::test]
@@ -84,7 +90,8 @@ async fn broken_answers_become_honest_errors() {
         assert_eq!((answer.status, answer.code().as_str()), (status, code), "{fault}: {}", answer.text());
         assert!(answer.complete);
     }
-    let interim = gateway.post("/v1/chat/completions", &[("x-sim-fault", "interim-100s=5")], chat_body("Hi").to_string()).await;
+    let interim =
+        gateway.post("/v1/chat/completions", &[("x-sim-fault", "interim-100s=5")], chat_body("Hi").to_string()).await;
     assert_eq!(interim.status, 200);
 }
 
@@ -94,7 +101,11 @@ async fn tls_is_verified_against_the_configured_authority() {
     let mut config = config(&azure.base_url());
     let stranger = Gateway::start(&config).await;
     let answer = stranger.chat(&chat_body("Hi")).await;
-    assert_eq!((answer.status, answer.code().as_str()), (502, "upstream_unreachable"), "an unknown authority is not trusted");
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (502, "upstream_unreachable"),
+        "an unknown authority is not trusted"
+    );
     config["providers"]["azure"]["network_config"] = json!({"ca_cert_pem": azure.certificate_pem().unwrap()});
     let trusting = Gateway::start(&config).await;
     for body in [chat_body("Hi"), stream_body("Hi")] {

@@ -7,7 +7,10 @@ use http_body_util::BodyExt;
 use crate::support::*;
 
 async fn left_after(azure: &azgate::simulator::Running, began: u64) -> u64 {
-    wait_until("the upstream notices", || azure.recorded().last().is_some_and(|seen| seen.caller_left_after_ms.is_some())).await;
+    wait_until("the upstream notices", || {
+        azure.recorded().last().is_some_and(|seen| seen.caller_left_after_ms.is_some())
+    })
+    .await;
     azure.recorded().last().unwrap().caller_left_after_ms.unwrap().saturating_sub(began)
 }
 

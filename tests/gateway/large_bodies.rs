@@ -93,7 +93,10 @@ async fn strangers_cannot_make_the_gateway_hold_a_body() {
     let azure = azure().await;
     let gateway = Gateway::start(&config(&azure.base_url())).await;
     let mut stream = tokio::net::TcpStream::connect(gateway.address).await.unwrap();
-    stream.write_all(b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-length: 90000000\r\n\r\n").await.unwrap();
+    stream
+        .write_all(b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-length: 90000000\r\n\r\n")
+        .await
+        .unwrap();
     let mut status = [0; 12];
     stream.read_exact(&mut status).await.unwrap();
     assert_eq!(&status, b"HTTP/1.1 401", "refused before a byte of the body");
@@ -104,7 +107,8 @@ async fn an_answer_that_comes_before_the_request_is_out_is_passed_on() {
     let azure = azure().await;
     let gateway = Gateway::start(&config(&azure.base_url())).await;
     let authorization = format!("Bearer {KEY}");
-    let headers = [("authorization", authorization.as_str()), ("x-sim-fault", "early-answer; status=413; keep-alive=off")];
+    let headers =
+        [("authorization", authorization.as_str()), ("x-sim-fault", "early-answer; status=413; keep-alive=off")];
     let answer = send(gateway.address, http::Method::POST, "/v1/chat/completions", &headers, body_of(30 << 20)).await;
     assert_eq!(answer.status, 413, "{}", answer.text());
     assert!(!answer.text().contains("server.max_request_body_mb"), "the upstream's own words: {}", answer.text());

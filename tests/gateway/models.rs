@@ -14,12 +14,20 @@ async fn the_list_shows_what_a_caller_may_use() {
     let azure = azure().await;
     let mut config = config(&azure.base_url());
     config["providers"]["azure"]["keys"][0]["models"] = json!(["gpt-5", "o*"]);
-    config["governance"]["virtual_keys"] = json!([{"name": "all", "value": KEY}, {"name": "few", "value": "few", "allowed_models": ["gpt-4o", "dot*"]}]);
+    config["governance"]["virtual_keys"] =
+        json!([{"name": "all", "value": KEY}, {"name": "few", "value": "few", "allowed_models": ["gpt-4o", "dot*"]}]);
     let gateway = Gateway::start(&config).await;
     let all = gateway.get("/v1/models").await;
     assert_eq!(ids(&all), ["Instruct", "dotted", "embed", "gpt-4o", "gpt-5"]);
-    assert_eq!((all.json()["object"].as_str(), all.json()["data"][0]["object"].as_str()), (Some("list"), Some("model")));
-    for path in ["/openai/models?api-version=2024-10-21", "/openai/v1/models", "/openai/deployments/x/models?api-version=2024-10-21"] {
+    assert_eq!(
+        (all.json()["object"].as_str(), all.json()["data"][0]["object"].as_str()),
+        (Some("list"), Some("model"))
+    );
+    for path in [
+        "/openai/models?api-version=2024-10-21",
+        "/openai/v1/models",
+        "/openai/deployments/x/models?api-version=2024-10-21",
+    ] {
         assert_eq!(ids(&gateway.get(path).await), ids(&all), "{path}");
     }
     let few = send(gateway.address, http::Method::GET, "/v1/models", &[("api-key", "few")], "").await;

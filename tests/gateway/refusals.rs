@@ -71,7 +71,15 @@ async fn traps_35_a_filtered_prompt_stays_a_400_and_is_sent_once() {
 async fn azures_errors_keep_status_body_and_headers() {
     let azure = azure().await;
     let gateway = Gateway::start(&config(&azure.base_url())).await;
-    for (fault, status) in [("status=400", 400), ("status=404", 404), ("status=408", 408), ("status=500", 500), ("status=503; code=overloaded", 503), ("status=418; html", 418), ("status=500; empty-body", 500)] {
+    for (fault, status) in [
+        ("status=400", 400),
+        ("status=404", 404),
+        ("status=408", 408),
+        ("status=500", 500),
+        ("status=503; code=overloaded", 503),
+        ("status=418; html", 418),
+        ("status=500; empty-body", 500),
+    ] {
         let answer = gateway.post("/v1/chat/completions", &[("x-sim-fault", fault)], chat_body("Hi").to_string()).await;
         assert_eq!(answer.status, status, "{fault}");
         assert_ne!(answer.header("apim-request-id"), "", "{fault}");
@@ -90,7 +98,11 @@ async fn traps_14_a_throttled_caller_is_always_told_when_to_come_back() {
         ("status=429; retry-after=1.5", "2", "1500"),
     ] {
         let answer = gateway.post("/v1/chat/completions", &[("x-sim-fault", fault)], chat_body("Hi").to_string()).await;
-        assert_eq!((answer.status, answer.header("retry-after"), answer.header("retry-after-ms")), (429, seconds, millis), "{fault}");
+        assert_eq!(
+            (answer.status, answer.header("retry-after"), answer.header("retry-after-ms")),
+            (429, seconds, millis),
+            "{fault}"
+        );
     }
 }
 
@@ -112,11 +124,17 @@ async fn an_upstream_that_refuses_the_gateways_key_is_a_502_without_its_words() 
 async fn claude_deployments_are_refused_on_openai_paths_until_translation_exists() {
     let azure = azure().await;
     let mut config = config(&azure.base_url());
-    config["providers"]["azure"]["keys"][0]["aliases"]["opaque"] = json!({"model_id": "d1", "model_family": "anthropic"});
+    config["providers"]["azure"]["keys"][0]["aliases"]["opaque"] =
+        json!({"model_id": "d1", "model_family": "anthropic"});
     let gateway = Gateway::start(&config).await;
     for model in ["claude-sonnet-4-6", "opaque"] {
         let answer = gateway.chat(&json!({"model": model, "messages": []})).await;
-        assert_eq!((answer.status, answer.code().as_str()), (400, "unsupported_operation"), "{model}: {}", answer.text());
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (400, "unsupported_operation"),
+            "{model}: {}",
+            answer.text()
+        );
     }
     assert!(azure.recorded().is_empty());
 }

@@ -30,7 +30,10 @@ async fn two_hundred_reloads_under_traffic_lose_nothing() {
                 let answer = gateway.chat(&chat_body("Hi")).await;
                 assert_eq!(answer.status, 200, "{}", answer.text());
                 let pair = (answer.header("x-azgate-key").to_owned(), answer.header("x-azgate-deployment").to_owned());
-                assert!(pair == ("key-a".into(), "gpt-4o".into()) || pair == ("key-b".into(), "gpt-4o-mini".into()), "{pair:?}");
+                assert!(
+                    pair == ("key-a".into(), "gpt-4o".into()) || pair == ("key-b".into(), "gpt-4o-mini".into()),
+                    "{pair:?}"
+                );
                 asked.fetch_add(1, Ordering::Relaxed);
             }
         }));
@@ -40,7 +43,8 @@ async fn two_hundred_reloads_under_traffic_lose_nothing() {
         tasks.push(tokio::spawn(async move {
             while !over.load(Ordering::Relaxed) {
                 let interval = [("x-sim-event-interval-ms", "20")];
-                let answer = gateway.post("/v1/chat/completions", &interval, stream_body(&"word ".repeat(40)).to_string()).await;
+                let answer =
+                    gateway.post("/v1/chat/completions", &interval, stream_body(&"word ".repeat(40)).to_string()).await;
                 assert!(answer.complete && answer.text().ends_with("data: [DONE]\n\n"), "{}", answer.text());
             }
         }));
@@ -126,13 +130,23 @@ async fn traps_66_a_hangup_at_any_moment_of_the_start_is_harmless() {
         config["server"]["admin"]["listen"] = json!(admin.to_string());
         std::fs::write(&path, config.to_string()).unwrap();
         let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_azgate"))
-            .args(["run", "--config"]).arg(&path)
-            .stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null())
-            .spawn().unwrap();
+            .args(["run", "--config"])
+            .arg(&path)
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
         // From the first instruction of `main` on; before it, the loader's time is the kernel's default.
         until_caught(child.id());
         for _ in 0..5 {
-            assert!(std::process::Command::new("kill").args(["-s", "HUP", &child.id().to_string()]).status().unwrap().success());
+            assert!(
+                std::process::Command::new("kill")
+                    .args(["-s", "HUP", &child.id().to_string()])
+                    .status()
+                    .unwrap()
+                    .success()
+            );
             std::thread::sleep(Duration::from_millis(pause));
         }
         let mut ready = false;
@@ -175,7 +189,8 @@ async fn sigterm_lets_streams_finish_and_an_idle_gateway_ends_at_once() {
     let authorization = format!("Bearer {KEY}");
     let streaming = tokio::spawn(async move {
         let headers = [("authorization", authorization.as_str()), ("x-sim-event-interval-ms", "40")];
-        collect(open(address, "/v1/chat/completions", &headers, stream_body(&"word ".repeat(40)).to_string()).await).await
+        collect(open(address, "/v1/chat/completions", &headers, stream_body(&"word ".repeat(40)).to_string()).await)
+            .await
     });
     wait_until("the stream runs", || azure.recorded().last().is_some_and(|seen| seen.events_sent > 3)).await;
     busy.signal("TERM");

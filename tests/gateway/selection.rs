@@ -20,7 +20,8 @@ fn weighted(azure: &str, weights: &[(&str, f64)]) -> Value {
 #[tokio::test]
 async fn requests_are_shared_out_exactly_by_weight() {
     let azure = azure().await;
-    let gateway = Gateway::start(&weighted(&azure.base_url(), &[("a", 5.0), ("b", 2.5), ("c", 0.5), ("off", 0.0)])).await;
+    let gateway =
+        Gateway::start(&weighted(&azure.base_url(), &[("a", 5.0), ("b", 2.5), ("c", 0.5), ("off", 0.0)])).await;
     let asked = (0..160).map(|_| async { gateway.chat(&chat_body("Hi")).await.header("x-azgate-key").to_owned() });
     let mut counts = BTreeMap::new();
     for name in futures_util::future::join_all(asked).await {
@@ -55,7 +56,7 @@ async fn only_keys_that_serve_the_model_are_asked() {
     keys[1]["aliases"] = json!({});
     keys[2]["blacklisted_models"] = json!(["gpt-4o-mini"]);
     let gateway = Gateway::start(&config).await;
-    let mut served = |model: &'static str| {
+    let served = |model: &'static str| {
         let gateway = &gateway;
         async move {
             let mut names = std::collections::BTreeSet::new();

@@ -8,7 +8,9 @@ use serde_json::json;
 use crate::support::*;
 
 async fn stream(gateway: &Gateway, fault: &str) -> Answer {
-    gateway.post("/v1/chat/completions", &[("x-sim-fault", fault)], stream_body("one two three four five").to_string()).await
+    gateway
+        .post("/v1/chat/completions", &[("x-sim-fault", fault)], stream_body("one two three four five").to_string())
+        .await
 }
 
 fn text(answer: &Answer) -> String {
@@ -22,7 +24,13 @@ async fn each_event_passes_without_waiting_for_the_next() {
     let gateway = Gateway::start(&config(&azure.base_url())).await;
     let authorization = format!("Bearer {KEY}");
     let headers = [("authorization", authorization.as_str()), ("x-sim-event-interval-ms", "60")];
-    let mut answer = open(gateway.address, "/v1/chat/completions", &headers, stream_body("one two three four five six seven eight").to_string()).await;
+    let mut answer = open(
+        gateway.address,
+        "/v1/chat/completions",
+        &headers,
+        stream_body("one two three four five six seven eight").to_string(),
+    )
+    .await;
     let (mut arrivals, mut last) = (Vec::new(), Instant::now());
     while let Some(Ok(_)) = answer.body_mut().frame().await {
         arrivals.push(last.elapsed());
@@ -42,10 +50,13 @@ async fn traps_01_02_03_12_azures_particulars_pass_and_the_model_is_the_callers(
     assert!(events[0]["prompt_filter_results"].is_array());
     assert_eq!(events[0]["model"], "", "an empty model stays empty");
     assert!(events.iter().skip(1).filter(|event| event["model"] != "").all(|event| event["model"] == "gpt-4o"));
-    assert!(events.iter().any(|event| event["choices"][0].get("delta").is_none() && event["choices"][0].is_object()), "a choice without delta");
+    assert!(
+        events.iter().any(|event| event["choices"][0].get("delta").is_none() && event["choices"][0].is_object()),
+        "a choice without delta"
+    );
     assert!(events.iter().all(|event| event["usage"].is_null()), "the usage chunk was the gateway's own wish");
     assert!(answer.text().ends_with("data: [DONE]\n\n"));
-    assert_eq!(answer.header("content-type"), "text/event-stream");
+    assert!(answer.header("content-type").starts_with("text/event-stream"));
 }
 
 #[tokio::test]
@@ -65,7 +76,8 @@ async fn traps_04_usage_is_counted_whether_or_not_the_caller_asked() {
         assert!(line["usage"]["output"].as_u64().unwrap() > 0, "{line}");
         assert_eq!(line["usage"], lines[0]["usage"]);
     }
-    let output = gateway.metric("azgate_tokens_total", &["kind=\"output\"", "caller=\"tester\"", "model=\"gpt-4o\""]).await;
+    let output =
+        gateway.metric("azgate_tokens_total", &["kind=\"output\"", "caller=\"tester\"", "model=\"gpt-4o\""]).await;
     assert_eq!(output, 3.0 * lines[0]["usage"]["output"].as_f64().unwrap());
 }
 
@@ -90,11 +102,22 @@ async fn traps_06_07_any_splitting_and_any_line_ends_give_the_same_text() {
     let mut body = stream_body("größe 漢字 🦀 end");
     body["seed"] = json!(1);
     let whole = gateway.chat(&body).await;
-    let mut asking = |fault: &'static str| {
+    let asking = |fault: &'static str| {
         let (gateway, body) = (&gateway, body.to_string());
         async move { gateway.post("/v1/chat/completions", &[("x-sim-fault", fault)], body).await }
     };
-    for fault in ["split=1", "split=2", "split=3", "split=7", "split=64", "crlf; split=5", "no-space", "bom", "comments; split=9", "cr; split=3"] {
+    for fault in [
+        "split=1",
+        "split=2",
+        "split=3",
+        "split=7",
+        "split=64",
+        "crlf; split=5",
+        "no-space",
+        "bom",
+        "comments; split=9",
+        "cr; split=3",
+    ] {
         let answer = asking(fault).await;
         assert_eq!(answer.status, 200, "{fault}");
         let told = answer.text().replace("\r\n", "\n").replace('\r', "\n").replace("data:{", "data: {");
@@ -102,7 +125,11 @@ async fn traps_06_07_any_splitting_and_any_line_ends_give_the_same_text() {
         let texts: String = told
             .lines()
             .filter_map(|line| line.strip_prefix("data: ").filter(|data| *data != "[DONE]"))
-            .filter_map(|data| serde_json::from_str::<serde_json::Value>(data).ok()?["choices"][0]["delta"]["content"].as_str().map(str::to_owned))
+            .filter_map(|data| {
+                serde_json::from_str::<serde_json::Value>(data).ok()?["choices"][0]["delta"]["content"]
+                    .as_str()
+                    .map(str::to_owned)
+            })
             .collect();
         assert_eq!(texts, text(&whole), "{fault}");
         assert!(told.contains("[DONE]"), "{fault}");
@@ -113,7 +140,9 @@ async fn traps_06_07_any_splitting_and_any_line_ends_give_the_same_text() {
 async fn traps_08_compression_is_never_asked_for() {
     let azure = azure().await;
     let gateway = Gateway::start(&config(&azure.base_url())).await;
-    let answer = gateway.post("/v1/chat/completions", &[("accept-encoding", "gzip, br, zstd")], stream_body("Hi").to_string()).await;
+    let answer = gateway
+        .post("/v1/chat/completions", &[("accept-encoding", "gzip, br, zstd")], stream_body("Hi").to_string())
+        .await;
     assert_eq!((answer.status, answer.header("content-encoding")), (200, ""));
     assert!(azure.recorded()[0].headers.contains(&("accept-encoding".into(), "identity".into())));
 }
@@ -175,7 +204,8 @@ async fn traps_11_small_events_are_not_held_back_by_the_network_stack() {
     let begun = Instant::now();
     let authorization = format!("Bearer {KEY}");
     let headers = [("authorization", authorization.as_str()), ("x-sim-event-interval-ms", "2")];
-    let answer = open(gateway.address, "/v1/chat/completions", &headers, stream_body(&"word ".repeat(60)).to_string()).await;
+    let answer =
+        open(gateway.address, "/v1/chat/completions", &headers, stream_body(&"word ".repeat(60)).to_string()).await;
     let events = collect(answer).await.events().len() as u32;
     // Nagle's algorithm against delayed acknowledgements would cost 40 ms an event.
     assert!(begun.elapsed() < Duration::from_millis(25) * events, "{:?} for {events} events", begun.elapsed());
@@ -193,7 +223,9 @@ async fn several_choices_and_tool_calls_survive() {
     assert_eq!(answer.status, 200, "{}", answer.text());
     let events = answer.events();
     assert!(events.iter().any(|event| event["choices"][0]["index"] == 1), "{}", answer.text());
-    assert!(events.iter().any(|event| event["choices"][0]["delta"]["tool_calls"][0]["function"]["name"] == "get_weather"));
+    assert!(
+        events.iter().any(|event| event["choices"][0]["delta"]["tool_calls"][0]["function"]["name"] == "get_weather")
+    );
 }
 
 #[tokio::test]

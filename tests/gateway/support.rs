@@ -281,7 +281,8 @@ pub async fn send_h2(address: SocketAddr, path: &str, headers: &[(&str, &str)], 
 
 /// One request whose body is sent in chunks.
 pub async fn send_chunked(address: SocketAddr, path: &str, headers: &[(&str, &str)], chunks: Vec<Bytes>) -> Answer {
-    let frames = futures_util::stream::iter(chunks.into_iter().map(|chunk| Ok::<_, std::io::Error>(Frame::data(chunk))));
+    let frames =
+        futures_util::stream::iter(chunks.into_iter().map(|chunk| Ok::<_, std::io::Error>(Frame::data(chunk))));
     let stream = TokioIo::new(TcpStream::connect(address).await.unwrap());
     let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
     tokio::spawn(connection);
@@ -290,7 +291,12 @@ pub async fn send_chunked(address: SocketAddr, path: &str, headers: &[(&str, &st
 }
 
 /// An answer whose body is still to be read.
-pub async fn open(address: SocketAddr, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> http::Response<Incoming> {
+pub async fn open(
+    address: SocketAddr,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> http::Response<Incoming> {
     let request = request(address, Method::POST, path, headers, Full::new(body.into()));
     connect(address).await.send_request(request).await.expect("an answer")
 }

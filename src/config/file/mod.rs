@@ -16,6 +16,7 @@ mod stores;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use crate::azure::ApiVersion;
 pub use client::Client;
 pub use governance::{Budget, Customer, Governance, KeyHash, RateLimit, Team, VirtualKey};
 pub use ignored::Ignored;
@@ -28,7 +29,6 @@ pub use provider::{
 };
 pub use server::{Admin, Server, Tls};
 pub use stores::{LogsStore, LogsStoreKind, SharedState, SharedStateKind};
-pub use crate::azure::ApiVersion;
 
 /// Configuration of azgate: one JSON file.
 ///
