@@ -136,6 +136,10 @@ impl<'a> Place<'a> {
         }
     }
 
+    pub fn is_list(&self) -> bool {
+        matches!(self.node.map(|node| &node.value), Some(Value::List(_)))
+    }
+
     pub fn node(&self) -> Option<&'a Node> {
         self.node
     }

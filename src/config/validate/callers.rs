@@ -67,6 +67,10 @@ pub fn check(file: &File, place: &Place<'_>) {
         check_globs(&key.allowed_models, &place.member("allowed_models"));
         providers.check_globs(&key.allowed_providers, &place.member("allowed_providers"));
         keys.check_globs(&key.allowed_keys, &place.member("allowed_keys"));
+        let networks = place.member("allowed_networks");
+        if key.allowed_networks.is_empty() && networks.is_list() {
+            networks.error("an empty list lets nobody in; list networks, or leave the field out to allow all");
+        }
         teams.check(key.team.as_deref(), &place.member("team"));
     }
 }
