@@ -70,8 +70,8 @@ impl<'de> Deserialize<'de> for Resolved {
                 f.write_str("a string")
             }
 
-            fn visit_string<E: Error>(self, text: String) -> Result<String, E> {
-                Ok(text)
+            fn visit_str<E: Error>(self, text: &str) -> Result<String, E> {
+                Ok(text.to_owned())
             }
         }
         deserializer.deserialize_newtype_struct(REFERENCE, Text).map(Self)

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
     Deserialize, Deserializer, Serializer,
-    de::{Error, Visitor},
+    de::{Error, Unexpected, Visitor},
 };
 
 /// Longest time that any field takes, in seconds: far beyond use, near enough to calculate with.
@@ -108,12 +108,12 @@ pub mod milliseconds {
 
         fn visit_str<E: Error>(self, text: &str) -> Result<Duration, E> {
             let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
-            let number: f64 = number.parse().map_err(|_| E::invalid_type(serde::de::Unexpected::Str(text), &self))?;
+            let number: f64 = number.parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &self))?;
             match unit {
                 "ms" => duration(number / 1e3, "milliseconds"),
                 "s" => duration(number, "seconds"),
                 "m" => duration(number * 60.0, "minutes"),
-                _ => Err(E::invalid_type(serde::de::Unexpected::Str(text), &self)),
+                _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
             }
         }
     }
