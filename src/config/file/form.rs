@@ -1,13 +1,12 @@
-//! How plain values are written: references, durations, addresses, timestamps. Each form decodes to a plain type, so
-//! that nobody beside the decoder meets it.
+//! How plain values are written: references, addresses, times. Each form decodes to a plain type, so that nobody beside
+//! the decoder meets it.
 
-use std::{borrow::Cow, fmt, net::SocketAddr, str::FromStr, time::Duration};
+use std::{borrow::Cow, fmt, net::SocketAddr, str::FromStr};
 
 use ipnet::IpNet;
-use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
-    Deserialize, Deserializer, Serializer,
+    Deserialize, Deserializer,
     de::{Error, Visitor},
 };
 
@@ -18,8 +17,9 @@ use crate::{
     config::read::REFERENCE,
 };
 
-/// Longest time that any field takes, in seconds: far beyond use, near enough to calculate with.
-const LONGEST: f64 = 1e9;
+mod times;
+
+pub use times::{Milliseconds, Seconds, milliseconds, seconds, timestamp};
 
 /// A way to write a plain value.
 pub trait Form {
@@ -71,8 +71,8 @@ impl<'de> Deserialize<'de> for Resolved {
                 f.write_str("a string")
             }
 
-            fn visit_string<E: Error>(self, text: String) -> Result<String, E> {
-                Ok(text)
+            fn visit_str<E: Error>(self, text: &str) -> Result<String, E> {
+                Ok(text.to_owned())
             }
         }
         deserializer.deserialize_newtype_struct(REFERENCE, Text).map(Self)
@@ -174,92 +174,4 @@ referable! {
 pub fn secret_or_blank<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
     let text = Option::<Resolved>::deserialize(deserializer)?;
     Ok(text.filter(|text| !text.0.is_empty()).map(|text| Secret::new(text.0)))
-}
-
-/// Reads and writes a point in time as RFC 3339.
-pub mod timestamp {
-    use super::*;
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
-        let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
-        text.parse().map(Some).map_err(|_| {
-            D::Error::custom("this is no point in time; write RFC 3339 with a zone, such as `2027-01-01T00:00:00Z`")
-        })
-    }
-
-    pub fn serialize<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
-        match time {
-            Some(time) => serializer.collect_str(time),
-            None => serializer.serialize_none(),
-        }
-    }
-}
-
-/// Reads and writes a duration as a number of seconds, fractions allowed.
-pub mod seconds {
-    use super::*;
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        duration(f64::deserialize(deserializer)?, "seconds")
-    }
-
-    pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        match duration.subsec_nanos() {
-            0 => serializer.serialize_u64(duration.as_secs()),
-            _ => serializer.serialize_f64(duration.as_secs_f64()),
-        }
-    }
-}
-
-/// Reads and writes a duration as a number of milliseconds; reads one with a unit (`500ms`, `2s`) too.
-pub mod milliseconds {
-    use super::*;
-
-    struct Milliseconds;
-
-    impl Visitor<'_> for Milliseconds {
-        type Value = Duration;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a number of milliseconds, or a text such as `500ms` or `2s`")
-        }
-
-        fn visit_u64<E: Error>(self, number: u64) -> Result<Duration, E> {
-            Ok(Duration::from_millis(number))
-        }
-
-        fn visit_f64<E: Error>(self, number: f64) -> Result<Duration, E> {
-            duration(number / 1e3, "milliseconds")
-        }
-
-        fn visit_i64<E: Error>(self, number: i64) -> Result<Duration, E> {
-            duration(number as f64, "milliseconds")
-        }
-
-        fn visit_str<E: Error>(self, text: &str) -> Result<Duration, E> {
-            let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
-            let number: f64 = number.parse().map_err(|_| E::invalid_type(serde::de::Unexpected::Str(text), &self))?;
-            match unit {
-                "ms" => duration(number / 1e3, "milliseconds"),
-                "s" => duration(number, "seconds"),
-                "m" => duration(number * 60.0, "minutes"),
-                _ => Err(E::invalid_type(serde::de::Unexpected::Str(text), &self)),
-            }
-        }
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        deserializer.deserialize_any(Milliseconds)
-    }
-
-    pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
-    }
-}
-
-fn duration<E: Error>(seconds: f64, unit: &str) -> Result<Duration, E> {
-    if !(0.0..=LONGEST).contains(&seconds) {
-        return Err(E::custom(format_args!("this time is out of range; expected a number of {unit}, 0 or more")));
-    }
-    Duration::try_from_secs_f64(seconds).map_err(E::custom)
 }

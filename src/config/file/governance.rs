@@ -53,7 +53,7 @@ pub struct VirtualKey {
     /// Names of provider keys that requests of this key may use; `*` is a wildcard.
     #[schemars(with = "Vec<String>")]
     pub allowed_keys: Globs,
-    /// Networks from which the key is accepted; none listed means all.
+    /// Networks from which the key is accepted, or single addresses. Without it, all.
     #[serde(deserialize_with = "form::list::<NetworkText, _>")]
     #[schemars(with = "Vec<NetworkText>")]
     pub allowed_networks: Vec<IpNet>,

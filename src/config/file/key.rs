@@ -36,6 +36,7 @@ pub struct Key {
     pub blacklisted_models: Globs,
     /// Share of the requests among the keys of one priority, relative to the other weights. A key of weight 0 gets
     /// none while another key is open.
+    #[schemars(range(min = 0))]
     pub weight: f64,
     /// Keys with the lowest number are used first; the next ones when all of those are closed.
     pub priority: u32,
@@ -173,6 +174,7 @@ pub struct AzureKeyConfig {
     #[schemars(with = "Option<PlainText>")]
     pub managed_identity_client_id: Option<String>,
     /// Older spelling of `aliases`: names that callers use, to deployments. `aliases` go first.
+    #[schemars(extend("deprecated" = true))]
     pub deployments: Members<String>,
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Ignored, Members,
-    form::{self, EndpointText, PlainText, SecretText},
+    form::{self, EndpointText, Milliseconds, PlainText, Seconds, SecretText},
 };
 use crate::base::{Endpoint, Secret};
 
@@ -22,29 +22,29 @@ pub struct NetworkConfig {
     pub base_url: Option<Endpoint>,
     /// Seconds until a request that is not streamed must be answered in full.
     #[serde(with = "form::seconds")]
-    #[schemars(with = "f64")]
+    #[schemars(with = "Seconds")]
     pub default_request_timeout_in_seconds: Duration,
     /// Seconds until a connection must stand, TLS included.
     #[serde(with = "form::seconds")]
-    #[schemars(with = "f64")]
+    #[schemars(with = "Seconds")]
     pub connect_timeout_in_seconds: Duration,
     /// Seconds until the head of an answer must have arrived.
     #[serde(with = "form::seconds")]
-    #[schemars(with = "f64")]
+    #[schemars(with = "Seconds")]
     pub first_byte_timeout_in_seconds: Duration,
     /// Seconds of silence after which a stream counts as broken.
     #[serde(with = "form::seconds")]
-    #[schemars(with = "f64")]
+    #[schemars(with = "Seconds")]
     pub stream_idle_timeout_in_seconds: Duration,
     /// Further attempts after a 5xx, a timeout or a broken connection.
     pub max_retries: u32,
     /// Milliseconds before the first further attempt; each one after that waits twice as long, less some chance.
     #[serde(with = "form::milliseconds")]
-    #[schemars(with = "f64")]
+    #[schemars(with = "Milliseconds")]
     pub retry_backoff_initial: Duration,
     /// Longest wait between two attempts, in milliseconds.
     #[serde(with = "form::milliseconds")]
-    #[schemars(with = "f64")]
+    #[schemars(with = "Milliseconds")]
     pub retry_backoff_max: Duration,
     /// Headers to add to each request, by name.
     #[serde(skip_serializing, deserialize_with = "form::members::<SecretText, _>")]

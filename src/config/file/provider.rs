@@ -5,7 +5,10 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Ignored, Key, NetworkConfig, form};
+use super::{
+    Ignored, Key, NetworkConfig,
+    form::{self, Seconds},
+};
 
 /// One upstream service and the keys to it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -25,6 +28,7 @@ pub struct Provider {
     /// How endpoints are probed while they are idle. Probes cost no tokens.
     pub health_check: HealthCheck,
     /// Accepted from existing files: its base type is taken for `type` when that is absent.
+    #[schemars(extend("deprecated" = true))]
     pub custom_provider_config: Option<CustomProviderConfig>,
     /// Accepted and ignored: requests are not queued per provider.
     pub concurrency_and_buffer_size: Option<Ignored>,
@@ -87,11 +91,11 @@ pub struct CircuitBreaker {
     pub min_requests: u32,
     /// Length of the window, in seconds.
     #[serde(with = "form::seconds")]
-    #[schemars(with = "f64")]
+    #[schemars(with = "Seconds")]
     pub window_seconds: Duration,
     /// Seconds until an open breaker lets one request through to see whether the key works again.
     #[serde(with = "form::seconds")]
-    #[schemars(with = "f64")]
+    #[schemars(with = "Seconds")]
     pub open_seconds: Duration,
 }
 
@@ -103,11 +107,11 @@ pub struct HealthCheck {
     pub kind: HealthCheckKind,
     /// Seconds between two probes.
     #[serde(with = "form::seconds")]
-    #[schemars(with = "f64")]
+    #[schemars(with = "Seconds")]
     pub interval_seconds: Duration,
     /// Seconds after which a probe has failed.
     #[serde(with = "form::seconds")]
-    #[schemars(with = "f64")]
+    #[schemars(with = "Seconds")]
     pub timeout_seconds: Duration,
     /// Failed probes in a row that close an endpoint.
     pub unhealthy_threshold: u32,

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::form::{self, NetworkText, PlainText, SecretText, SocketText};
+use super::form::{self, NetworkText, PlainText, Seconds, SecretText, SocketText};
 use crate::base::Secret;
 
 /// The process itself: where it listens, limits, shutdown.
@@ -31,7 +31,7 @@ pub struct Server {
     pub max_request_body_mb: u32,
     /// Seconds that running requests and streams get to end when the process is stopped.
     #[serde(with = "form::seconds")]
-    #[schemars(with = "f64")]
+    #[schemars(with = "Seconds")]
     pub shutdown_grace_seconds: Duration,
     /// Networks of proxies in front of the gateway. Only from these is the address of the caller taken from
     /// `x-forwarded-for`.

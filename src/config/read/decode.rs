@@ -181,8 +181,8 @@ impl<'a> Deserializer<'a> for Decoder<'a> {
 
     fn deserialize_seq<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
         match &self.node.value {
-            Value::List(elements) => visitor
-                .visit_seq(Elements { decoder: self, rest: elements.iter() })
+            Value::List(list) => visitor
+                .visit_seq(Elements { decoder: self, rest: list.elements.iter() })
                 .map_err(|error: Error| error.at(self.node)),
             _ => Err(self.expected("a list")),
         }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{
     decode::{Decoder, Surroundings},
-    place::Report,
+    place::{Finding, Report, Spot},
     tree::Node,
 };
 use crate::config::environment::Environment;
@@ -26,8 +26,12 @@ where
     let attempts = (WORK / whole.count()).max(ATTEMPTS);
     let surroundings = Surroundings { environment, unknown: RefCell::default() };
     let mut decoded = None;
-    for _ in 0..attempts {
-        match T::deserialize(Decoder { node: root, surroundings: &surroundings }) {
+    for attempt in 1..=attempts {
+        let result = T::deserialize(Decoder { node: root, surroundings: &surroundings });
+        // Each attempt notes the unknown fields that it passes; the report keeps one of each.
+        let unknown = std::mem::take(&mut *surroundings.unknown.borrow_mut());
+        unknown.into_iter().for_each(|finding| report.add(finding, Some(&whole)));
+        match result {
             Ok(value) => {
                 decoded = Some(value);
                 break;
@@ -40,10 +44,14 @@ where
                 }
             }
         }
-    }
-    // Each attempt notes the unknown fields that it passes; the report keeps one of each.
-    for finding in surroundings.unknown.into_inner() {
-        report.add(finding, Some(&whole));
+        if attempt == attempts {
+            report.add(more(&whole), None);
+        }
     }
     decoded
+}
+
+fn more(root: &Node) -> Finding {
+    let message = "more is wrong than is listed here".to_owned();
+    Finding { at: root.at, spot: Spot::Text, message, hint: Some("correct these and check again".to_owned()) }
 }

@@ -104,7 +104,7 @@ impl<'a> Place<'a> {
     /// The place of an element, by its index in the decoded list.
     pub fn element(&self, index: usize) -> Self {
         let element = match self.node.map(|node| &node.value) {
-            Some(Value::List(elements)) => elements.get(index),
+            Some(Value::List(list)) => list.elements.get(index),
             _ => None,
         };
         let mut path = self.path.clone();
@@ -128,12 +128,26 @@ impl<'a> Place<'a> {
         self.mended
     }
 
+    /// Whether some of what stands in this list or object was wrong and has been reported.
+    pub fn has_gaps(&self) -> bool {
+        self.mended
+            || match self.node.map(|node| &node.value) {
+                Some(Value::List(list)) => list.gaps,
+                Some(Value::Object(object)) => !object.dropped.is_empty(),
+                _ => false,
+            }
+    }
+
     /// The text that stands here, references unresolved.
     pub fn text(&self) -> Option<&'a str> {
         match self.node.map(|node| &node.value) {
             Some(Value::Text(text)) => Some(text),
             _ => None,
         }
+    }
+
+    pub fn is_list(&self) -> bool {
+        matches!(self.node.map(|node| &node.value), Some(Value::List(_)))
     }
 
     pub fn node(&self) -> Option<&'a Node> {

@@ -11,7 +11,7 @@ use jsonc_parser::{
 use super::{
     place::{Finding, Spot},
     position::Lines,
-    tree::{Element, Member, Node, Object, Value},
+    tree::{Element, List, Member, Node, Object, Value},
 };
 
 const STRICT: ParseOptions = ParseOptions {
@@ -61,7 +61,8 @@ impl Planter<'_> {
             ast::Value::StringLit(literal) => self.string(id, literal),
             ast::Value::Array(array) => {
                 let elements = array.elements.iter().enumerate();
-                Value::List(elements.map(|(index, value)| Element { index, node: self.node(value) }).collect())
+                let elements = elements.map(|(index, value)| Element { index, node: self.node(value) }).collect();
+                Value::List(List { elements, gaps: false })
             }
             ast::Value::Object(object) => Value::Object(self.object(id, object)),
         };

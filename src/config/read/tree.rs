@@ -17,8 +17,15 @@ pub enum Value {
     /// As written.
     Number(String),
     Text(String),
-    List(Vec<Element>),
+    List(List),
     Object(Object),
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct List {
+    pub elements: Vec<Element>,
+    /// Whether elements were taken out because something is wrong with them.
+    pub gaps: bool,
 }
 
 /// An element and the index that it has in the file, whatever was taken out before it.
@@ -60,7 +67,7 @@ impl Node {
         let (mut node, mut path) = (self, String::new());
         while node.id != id {
             match &node.value {
-                Value::List(elements) => {
+                Value::List(List { elements, .. }) => {
                     let Some(element) = below(elements, id, |element| &element.node) else { break };
                     push_index(&mut path, elements[element].index);
                     node = &elements[element].node;
@@ -79,9 +86,10 @@ impl Node {
     /// Takes a node out of the tree; false when it is the root or not there.
     pub fn remove(&mut self, id: u32) -> bool {
         match &mut self.value {
-            Value::List(elements) => match below(elements, id, |element| &element.node) {
+            Value::List(List { elements, gaps }) => match below(elements, id, |element| &element.node) {
                 Some(at) if elements[at].node.id == id => {
                     elements.remove(at);
+                    *gaps = true;
                     true
                 }
                 Some(at) => elements[at].node.remove(id),
@@ -101,7 +109,7 @@ impl Node {
 
     pub fn count(&self) -> usize {
         1 + match &self.value {
-            Value::List(elements) => elements.iter().map(|element| element.node.count()).sum(),
+            Value::List(list) => list.elements.iter().map(|element| element.node.count()).sum(),
             Value::Object(object) => object.members.iter().map(|member| member.node.count()).sum(),
             _ => 0,
         }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 /// One field's schema.
+#[derive(Clone)]
 pub struct Outline<'a> {
     root: &'a Value,
     /// As it stands at the field, with the field's own description and default.
@@ -45,9 +46,14 @@ impl<'a> Outline<'a> {
         required.flatten().any(|required| required == name)
     }
 
-    /// Whether the field is accepted and has no meaning.
-    pub fn is_ignored(&self) -> bool {
+    /// Whether the field is there for existing files only.
+    pub fn is_deprecated(&self) -> bool {
         self.field.get("deprecated").is_some_and(|deprecated| deprecated == true)
+    }
+
+    /// Whether the field has no meaning at all, and may hold anything.
+    pub fn is_ignored(&self) -> bool {
+        self.is_deprecated() && !["type", "$ref", "anyOf"].iter().any(|keyword| self.field.get(keyword).is_some())
     }
 
     /// What the field means, as its doc comment says.

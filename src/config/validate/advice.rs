@@ -55,9 +55,9 @@ fn walk(outline: &Outline<'_>, place: &Place<'_>, pattern: &str) {
                 }
             }
         }
-        Value::List(elements) => {
+        Value::List(list) => {
             let Some(below) = outline.elements() else { return };
-            (0..elements.len()).for_each(|index| walk(&below, &place.element(index), &step("*")));
+            (0..list.elements.len()).for_each(|index| walk(&below, &place.element(index), &step("*")));
         }
         _ => {}
     }
@@ -70,8 +70,9 @@ fn is_default(node: &Node, default: &Json) -> bool {
         (Value::Bool(value), Json::Bool(default)) => value == default,
         (Value::Number(number), Json::Number(default)) => number.parse::<f64>().ok() == default.as_f64(),
         (Value::Text(text), Json::String(default)) => text == default,
-        (Value::List(elements), Json::Array(default)) => {
-            elements.len() == default.len() && elements.iter().zip(default).all(|(a, b)| is_default(&a.node, b))
+        (Value::List(list), Json::Array(default)) => {
+            list.elements.len() == default.len()
+                && list.elements.iter().zip(default).all(|(a, b)| is_default(&a.node, b))
         }
         (Value::Object(object), Json::Object(default)) => object
             .members

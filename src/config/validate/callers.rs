@@ -17,19 +17,21 @@ struct Known<'a> {
     what: &'static str,
     names: Vec<&'a str>,
     lower: HashSet<String>,
+    /// Some of them were wrong and are not here, so that no name can be called unknown.
+    has_gaps: bool,
 }
 
 impl<'a> Known<'a> {
-    fn new(what: &'static str, names: impl Iterator<Item = &'a str>) -> Self {
+    fn new(what: &'static str, names: impl Iterator<Item = &'a str>, has_gaps: bool) -> Self {
         let names: Vec<&str> = names.collect();
         let lower = names.iter().map(|name| name.to_lowercase()).collect();
-        Self { what, names, lower }
+        Self { what, names, lower, has_gaps }
     }
 
     /// Checks that a name leads to something.
     fn check(&self, name: Option<&str>, place: &Place<'_>) {
         let Some(name) = name else { return };
-        if self.lower.contains(&name.to_lowercase()) {
+        if self.has_gaps || self.lower.contains(&name.to_lowercase()) {
             return;
         }
         let what = self.what;
@@ -51,13 +53,14 @@ impl<'a> Known<'a> {
     }
 }
 
-pub fn check(file: &File, place: &Place<'_>) {
-    let governance = &file.governance;
-    check_groups(governance, place);
-    let teams = Known::new("team", governance.teams.iter().map(|team| team.name.as_str()));
-    let providers = Known::new("provider", file.providers.names());
+pub fn check(file: &File, root: &Place<'_>) {
+    let (governance, place) = (&file.governance, root.member("governance"));
+    check_groups(governance, &place);
+    let teams =
+        Known::new("team", governance.teams.iter().map(|team| team.name.as_str()), place.member("teams").has_gaps());
+    let providers = Known::new("provider", file.providers.names(), root.member("providers").has_gaps());
     let keys = file.providers.iter().flat_map(|(_, provider)| &provider.keys);
-    let keys = Known::new("key", keys.map(|key| key.name.as_str()));
+    let keys = Known::new("key", keys.map(|key| key.name.as_str()), has_key_gaps(file, &root.member("providers")));
     let list = place.member("virtual_keys");
     let (mut names, mut hashes) = (Names::of("virtual key"), HashMap::new());
     for (index, key) in governance.virtual_keys.iter().enumerate() {
@@ -67,12 +70,25 @@ pub fn check(file: &File, place: &Place<'_>) {
         check_globs(&key.allowed_models, &place.member("allowed_models"));
         providers.check_globs(&key.allowed_providers, &place.member("allowed_providers"));
         keys.check_globs(&key.allowed_keys, &place.member("allowed_keys"));
+        let networks = place.member("allowed_networks");
+        if key.allowed_networks.is_empty() && networks.is_list() && !networks.has_gaps() {
+            networks.error("an empty list lets nobody in; list networks, or leave the field out to allow all");
+        }
         teams.check(key.team.as_deref(), &place.member("team"));
     }
 }
 
+/// Whether names of keys may be missing.
+fn has_key_gaps(file: &File, place: &Place<'_>) -> bool {
+    place.has_gaps() || file.providers.names().any(|name| place.member(name).member("keys").has_gaps())
+}
+
 fn check_groups(governance: &Governance, place: &Place<'_>) {
-    let customers = Known::new("customer", governance.customers.iter().map(|customer| customer.name.as_str()));
+    let customers = Known::new(
+        "customer",
+        governance.customers.iter().map(|customer| customer.name.as_str()),
+        place.member("customers").has_gaps(),
+    );
     let (mut names, list) = (Names::of("customer"), place.member("customers"));
     for (index, customer) in governance.customers.iter().enumerate() {
         names.take(&customer.name, &list.element(index).member("name"));

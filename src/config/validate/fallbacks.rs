@@ -5,7 +5,12 @@ use crate::config::{
     read::{Place, nearest},
 };
 
-pub fn check(file: &File, place: &Place<'_>) {
+pub fn check(file: &File, root: &Place<'_>) {
+    if root.member("providers").has_gaps() {
+        // What is called unknown might be what could not be read.
+        return;
+    }
+    let place = root.member("fallbacks");
     for (model, targets) in file.fallbacks.iter() {
         let place = place.member(model);
         if let Some((provider, _)) = model.split_once('/') {

@@ -32,7 +32,7 @@ pub fn check_pem(text: &str, label: &str, place: &Place<'_>) {
 
 fn check_addresses(server: &Server, place: &Place<'_>) {
     let listen = place.member("listen");
-    if server.listen.is_empty() {
+    if server.listen.is_empty() && !listen.has_gaps() {
         listen.error("there is no address to listen on; add one such as `127.0.0.1:8080`");
     }
     for (index, address) in server.listen.iter().enumerate() {

@@ -24,8 +24,8 @@ pub fn check(file: &mut File, root: &Place<'_>) {
     complete::complete(file);
     listeners::check(file, root);
     providers::check(file, &root.member("providers"));
-    fallbacks::check(file, &root.member("fallbacks"));
-    callers::check(file, &root.member("governance"));
+    fallbacks::check(file, root);
+    callers::check(file, root);
     reach::check(file, &root.member("governance").member("virtual_keys"));
     limits::check(file, root);
     advice::give(file, root);

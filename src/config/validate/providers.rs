@@ -17,8 +17,8 @@ use crate::{
 const ADDED: [&str; 4] = ["/openai/v1", "/anthropic/v1", "/v1", "/anthropic"];
 
 pub fn check(file: &File, place: &Place<'_>) {
-    if file.providers.is_empty() {
-        let state = if place.is_present() { "there is none" } else { "it is missing" };
+    if file.providers.is_empty() && !place.has_gaps() {
+        let state = if place.is_present() { "there is no provider" } else { "this section is missing" };
         place.error(format!("{state}; name at least one provider, such as `azure`, with its keys"));
     }
     let mut names = Names::of("key");
