@@ -380,4 +380,4 @@ impl Scalar {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
