@@ -15,7 +15,16 @@ pub(super) struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     pub fn new(text: &'a [u8]) -> Self {
-        Self { text, at: 0 }
+        Self::from(text, 0)
+    }
+
+    pub fn from(text: &'a [u8], at: usize) -> Self {
+        Self { text, at }
+    }
+
+    /// How far the reading has come.
+    pub fn position(&self) -> usize {
+        self.at
     }
 
     /// The next byte that is not white space, left in place.
@@ -109,7 +118,8 @@ impl<'a> Cursor<'a> {
         Some(byte)
     }
 
-    fn expect(&mut self, byte: u8) -> Option<()> {
+    /// Takes the next byte that is not white space, which must be this one.
+    pub fn expect(&mut self, byte: u8) -> Option<()> {
         (self.next()? == byte).then_some(())
     }
 }

@@ -7,7 +7,8 @@ use std::ops::Range;
 
 use memchr::memmem;
 
-use super::scan::{Nest, is_space, string_end};
+use super::cursor::Cursor;
+use super::scan::string_end;
 
 const NAMES: [&[u8]; 4] =
     [b"content_filter_results", b"prompt_filter_results", b"content_filter_offsets", b"prompt_annotations"];
@@ -101,43 +102,22 @@ impl Walk<'_> {
     /// Cuts the member whose name starts at `name` and was just read: with the comma before it, or, where nothing
     /// stays before it, with the comma behind it.
     fn cut(&mut self, name: usize) -> Option<()> {
-        self.skip_space();
-        self.at += usize::from(*self.text.get(self.at)? == b':');
-        self.skip_space();
-        self.skip_value()?;
-        let end = self.at;
+        let mut after = Cursor::from(self.text, self.at);
+        after.expect(b':')?;
+        self.at = after.value()?.end;
         let level = self.levels.last_mut()?;
         if level.kept {
-            self.cuts.push(level.comma..end);
+            self.cuts.push(level.comma..self.at);
             return Some(());
         }
-        self.skip_space();
-        if *self.text.get(self.at)? != b',' {
-            self.at = end;
-            self.cuts.push(name..end);
-            return Some(());
+        if after.peek()? == b',' {
+            after.expect(b',')?;
+            after.peek()?;
+            self.at = after.position();
+            level.at_name = true;
         }
-        self.at += 1;
-        self.skip_space();
-        self.levels.last_mut()?.at_name = true;
         self.cuts.push(name..self.at);
         Some(())
-    }
-
-    fn skip_value(&mut self) -> Option<()> {
-        let rest = &self.text[self.at + 1..];
-        self.at += match *self.text.get(self.at)? {
-            b'"' => 1 + string_end(rest, &mut false)?,
-            bracket @ (b'{' | b'[') => 1 + Nest::open(bracket).skip(rest).ok()??,
-            _ => 1 + rest.iter().position(|b| matches!(b, b',' | b'}' | b']') || is_space(*b))?,
-        };
-        Some(())
-    }
-
-    fn skip_space(&mut self) {
-        while self.text.get(self.at).is_some_and(|byte| is_space(*byte)) {
-            self.at += 1;
-        }
     }
 }
 

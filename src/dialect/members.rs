@@ -9,7 +9,7 @@ use super::peek::{JsonError, Peek};
 use super::scan::is_space;
 
 /// The noted members of one object, in the order of the text.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Members {
     list: Vec<Member>,
     count: usize,
@@ -17,7 +17,7 @@ pub struct Members {
 }
 
 /// One noted member. Positions count bytes of the body.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Member {
     /// The name as listed, however it was escaped in the text.
     pub name: &'static str,

@@ -17,6 +17,10 @@ pub const LONGEST_VALUE: usize = 64 * 1024;
 /// Each character of a name may be written as `\u0000`.
 const ESCAPED_CHARACTER: usize = 6;
 
+/// Room for what a usual body brings, so that it is allocated once.
+const FOUND_AT_FIRST: usize = 8;
+const VALUES_AT_FIRST: usize = 256;
+
 const BYTE_ORDER_MARK: u8 = 0xEF;
 
 /// Text that is not the JSON that the top level of a body must be.
@@ -124,8 +128,8 @@ impl Peek {
             escaped: false,
             name: Vec::new(),
             draft: Draft::default(),
-            found: Vec::new(),
-            values: Vec::new(),
+            found: Vec::with_capacity(FOUND_AT_FIRST),
+            values: Vec::with_capacity(VALUES_AT_FIRST),
             count: 0,
             last_end: 0,
             follows_found: false,
@@ -380,4 +384,4 @@ impl Scalar {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

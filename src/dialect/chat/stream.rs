@@ -21,6 +21,8 @@ pub struct ChatStream {
     echo: Option<Bytes>,
     hide_usage: bool,
     strip_filter_results: bool,
+    /// The last frame went with its CR, and the LF that may follow must go too.
+    drops_line_feed: bool,
     progress: Progress,
 }
 
@@ -39,6 +41,9 @@ impl ChatStream {
     }
 
     fn relay(&mut self, frame: Frame, out: &mut Stitch<'_>) {
+        if std::mem::take(&mut self.drops_line_feed) && frame.raw == "\n" {
+            return;
+        }
         let Some(range) = frame.single_data_range() else { return self.relay_lines(frame, out) };
         let data = &frame.raw[range.clone()];
         if self.note_end(data) {
@@ -47,6 +52,7 @@ impl ChatStream {
         let Some(chunk) = Chunk::read(data) else { return out.keep(frame.raw) };
         self.note(&chunk, || frame.raw.slice(range.clone()));
         if self.drops(&chunk) {
+            self.drops_line_feed = frame.raw.ends_with(b"\r");
             return;
         }
         if self.strip_filter_results
@@ -82,10 +88,10 @@ impl ChatStream {
             let echoed = self.with_echo(stripped.as_deref().unwrap_or(&data));
             echoed.or(stripped).map(|data| frame.with_data(&data))
         });
-        match edited {
-            Some(edited) if edited.is_empty() => {}
-            Some(edited) => out.new_part(edited),
-            None => out.keep(frame.raw),
+        let Some(edited) = edited else { return out.keep(frame.raw) };
+        self.drops_line_feed = frame.raw.ends_with(b"\r");
+        if !edited.is_empty() {
+            out.new_part(edited);
         }
     }
 
@@ -160,4 +166,4 @@ impl ChunkTransform for ChatStream {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::dialect) mod tests;
