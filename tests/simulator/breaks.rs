@@ -65,6 +65,11 @@ async fn statuses_come_with_azures_words_and_the_headers_asked_for() {
         let reply = with_fault(&simulator, &format!("status={status}"), &stream()).await;
         assert_eq!((reply.status, &reply.error()[key]), (status, &value));
     }
+    let reply = with_fault(&simulator, "status=404", &stream()).await;
+    assert_eq!((reply.header("content-type"), reply.header("x-ms-deployment-name")), (None, None));
+    let reply = with_fault(&simulator, "status=429", &stream()).await;
+    assert_eq!(reply.header("content-type"), Some("application/json"));
+    assert!(reply.header("x-ratelimit-remaining-requests").is_some(), "the deployment itself throttles");
     let reply = with_fault(&simulator, "status=400; code=context_length_exceeded; message=too long", &plain()).await;
     assert_eq!(reply.error(), json!({"code": "context_length_exceeded", "message": "too long"}));
     let reply = with_fault(&simulator, "extra-header=x-odd: 7; extra-header=set-cookie:a=b", &plain()).await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use azgate::simulator::{Running, Settings, start};
+use azgate::simulator::{Running, Script, Settings, serve, start};
 use http::{Request, Version};
 use http_body_util::Full;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -128,4 +128,39 @@ async fn statistics_count_what_is_open_and_what_was_done() {
     assert_eq!(simulator.stats().active_streams, 0);
     assert_eq!(ok(&control(simulator.addr(), "GET", "/_sim/healthz", "").await), json!({"status": "ok"}));
     assert_eq!(control(simulator.addr(), "GET", "/_sim/nothing", "").await.status, 404);
+}
+
+#[tokio::test]
+async fn deployments_are_put_and_removed_over_http() {
+    let simulator = simulator().await;
+    let body = chat_body("my one", "hi", json!({}));
+    assert_eq!(chat(&simulator, &body).await.status, 404);
+    let deployment = json!({"model": "gpt-4o-2024-11-20", "kind": "chat", "requests_per_minute": 6}).to_string();
+    let reply = control(simulator.addr(), "PUT", "/_sim/deployments/my%20one", &deployment).await;
+    assert_eq!(ok(&reply)["name"], "my one");
+    assert_eq!([chat(&simulator, &body).await.status, chat(&simulator, &body).await.status], [200, 429]);
+    let path = "/openai/deployments/my%20one/chat/completions?api-version=2024-10-21";
+    control(simulator.addr(), "PUT", "/_sim/deployments/my%20one", &deployment).await;
+    assert_eq!(send(simulator.addr(), post(path, &body)).await.status, 200, "a new one has its quota back");
+    let all = ok(&control(simulator.addr(), "GET", "/_sim/deployments", "").await);
+    assert!(all.as_array().expect("a list").iter().any(|one| one["name"] == "my one"));
+    assert_eq!(control(simulator.addr(), "DELETE", "/_sim/deployments/my%20one", "").await.status, 200);
+    assert_eq!(control(simulator.addr(), "DELETE", "/_sim/deployments/my%20one", "").await.status, 404);
+    let reply = control(simulator.addr(), "PUT", "/_sim/deployments/x", r#"{"model": "m", "kind": "song"}"#).await;
+    assert!(reply.status == 400 && reply.message().contains("`song`"), "{}", reply.text());
+}
+
+#[tokio::test]
+async fn the_command_lines_way_runs_a_script_until_it_is_told_to_end() {
+    let script = Script::parse(r#"[{"fault": "status=503"}]"#).expect("a script");
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let ready = |running: &Running| assert!(tell.send(running.addr()).is_ok());
+    let until = async { drop(ended.await) };
+    let serving = tokio::spawn(serve(Settings::default(), script, ready, until));
+    let address = told.await.expect("it listens");
+    assert_eq!(send(address, post(V1_CHAT, &chat_body("gpt-4o", "hi", json!({})))).await.status, 503);
+    end.send(()).expect("it runs");
+    serving.await.expect("no panic").expect("no error");
+    assert!(TcpStream::connect(address).await.is_err());
 }
