@@ -98,9 +98,14 @@ impl Answer {
         Self { status: refusal.status, reason, headers, content }
     }
 
-    /// A refusal in place of an answer whose headers stay.
-    pub fn refused_by(refusal: Refusal, mut headers: HeaderMap) -> Self {
+    /// A refusal in place of this answer; what the deployment told about itself stays if it is the one that refuses.
+    pub fn replaced_by(self, refusal: Refusal) -> Self {
+        let is_of_model = refusal.origin == Origin::Model;
         let refused = Self::refused(refusal, None);
+        if !is_of_model {
+            return refused;
+        }
+        let mut headers = self.headers;
         headers.extend(refused.headers);
         Self { headers, ..refused }
     }

@@ -5,14 +5,15 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::errors::Refusal;
+use super::routes;
 use super::script::Script;
 use super::settings::Deployment;
 use super::simulation::Simulation;
 
 /// Answers a request to `/_sim/{path}`.
 pub fn answer(simulation: &Simulation, method: &Method, path: &str, body: &[u8]) -> Answer {
-    let deployment = path.strip_prefix("deployments/").filter(|name| !name.is_empty());
-    match (method.as_str(), path, deployment) {
+    let deployment = path.strip_prefix("deployments/").filter(|name| !name.is_empty()).map(routes::decode);
+    match (method.as_str(), path, deployment.as_deref()) {
         ("GET", "healthz", _) => done(json!({"status": "ok"})),
         ("GET", "requests", _) => done(json!(simulation.log.recorded())),
         ("DELETE", "requests", _) => {

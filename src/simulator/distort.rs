@@ -32,7 +32,7 @@ pub fn replaced(answer: Answer, fault: &Fault, head: &request::Parts, body: &[u8
         (Some(Replacement::Echo), _) => Answer::json(200, echo(head, body).to_string()),
         (None, Some(status)) if status >= 400 => {
             let refusal = Refusal::for_status(status, fault.code.as_deref(), fault.message.as_deref());
-            Answer::refused_by(refusal, answer.headers)
+            answer.replaced_by(refusal)
         }
         _ => answer,
     };

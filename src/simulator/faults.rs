@@ -11,7 +11,7 @@ use super::sse::{Framing, LineEnd};
 pub const HELP: &str = "\
 A fault is a list of words, separated by comma or semicolon, in the header `x-sim-fault` or in a script rule. \
 Answer: status=N, code=TEXT, message=TEXT, retry-after=TEXT, retry-after-ms=TEXT, extra-header=NAME:VALUE, html, empty-body, \
-echo-request, early-answer (before the request body is read). \
+echo-request, early-answer (before the request body is read; 413 unless a status is given). \
 Time: delay=MS or head-delay=MS (before the head), body-delay=MS (between head and body), drip-ms=MS (between pieces), stall-before-head. \
 Breaks: reset-before-head, close-before-head, and one of stall, reset, close (or cut), truncate, stream-reset followed by \
 -after-bytes=N or -after-events=N: `reset-after-bytes=10`, `truncate-after-events=3`; error-event-at=N. \

@@ -162,7 +162,8 @@ fn api_version(query: Option<&str>) -> Option<String> {
         .map(|(_, value)| value.into_owned())
 }
 
-fn decode(segment: &str) -> String {
+/// Undoes the percent escapes of a path segment.
+pub fn decode(segment: &str) -> String {
     // `+` is a plus in a path; only the percent escapes are undone.
     let escaped = segment.replace('+', "%2B");
     url::form_urlencoded::parse(escaped.as_bytes()).next().map_or_else(String::new, |(name, _)| name.into_owned())

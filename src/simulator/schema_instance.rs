@@ -132,7 +132,7 @@ fn distinct(schema: &Value, made: Value, index: usize) -> Value {
     }
 }
 
-fn type_of<'a>(fields: &'a Map<String, Value>, depth: usize) -> &'a str {
+fn type_of(fields: &Map<String, Value>, depth: usize) -> &str {
     match fields.get("type") {
         Some(Value::String(one)) => one,
         Some(Value::Array(list)) => {
