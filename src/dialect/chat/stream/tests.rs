@@ -94,6 +94,9 @@ fn only_the_usage_chunk_is_hidden() {
     assert_eq!(out, kept.concat());
     assert_eq!(kept.len(), 8);
     assert_eq!(progress.usage.unwrap().output, 24);
+
+    let verdict = "data: {\"choices\":[],\"prompt_filter_results\":[],\"usage\":{\"prompt_tokens\":1}}\n\n";
+    assert_eq!(run(ChatStream::new(None, true), verdict.as_bytes(), &[usize::MAX]).0, verdict);
 }
 
 #[test]
