@@ -1,4 +1,4 @@
-//! 2. Who calls, before a byte of the body is read: strangers cannot make the gateway hold anything for them.
+//! Stage 2: Who calls, before a byte of the body is read: strangers cannot make the gateway hold anything for them.
 
 use http::HeaderValue;
 use jiff::Timestamp;

@@ -38,10 +38,6 @@ impl Body {
         self.length
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.length == 0
-    }
-
     /// # Errors
     /// When a long body cannot be written to a temporary file.
     pub async fn push(&mut self, chunk: Bytes) -> io::Result<()> {

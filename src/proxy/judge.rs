@@ -1,4 +1,4 @@
-//! 7. What became of an attempt: whose fault a failure is, and whether the same request may be sent once more.
+//! Stage 7: What became of an attempt: whose fault a failure is, and whether the same request may be sent once more.
 
 use http::StatusCode;
 use pingora::http::ResponseHeader;

@@ -1,4 +1,4 @@
-//! 5. The next candidate: whose turn it is among the keys that may serve the request.
+//! Stage 5: The next candidate: whose turn it is among the keys that may serve the request.
 
 use super::exchange::{Candidate, Choice, Plan};
 use super::refuse::Refusal;

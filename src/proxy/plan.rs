@@ -1,4 +1,4 @@
-//! 3. From the model's name to the keys that may serve it, for this caller.
+//! Stage 3: From the model's name to the keys that may serve it, for this caller.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -34,6 +34,7 @@ pub fn make(
     let deployment = optional_text(&members, "deployment")?.map(Cow::into_owned);
     let endpoint = optional_text(&members, "endpoint")?.map(Cow::into_owned);
     check_fallbacks(&members)?;
+    check_look_alikes(&members)?;
     let (choice, model, model_label) = match caller {
         Caller::Direct { credential, endpoint: header } => {
             let named = header.as_deref().or(endpoint.as_deref()).ok_or_else(Refusal::missing_endpoint)?;
@@ -97,6 +98,19 @@ fn check_fallbacks(members: &Members) -> Result<(), Refusal> {
             Err(Refusal::new(400, "bad_request", message).param("fallbacks"))
         }
         _ => Ok(()),
+    }
+}
+
+/// A member like `Model` means nothing here, but might to an upstream that ignores case: what was authorised would
+/// not be what is served.
+fn check_look_alikes(members: &Members) -> Result<(), Refusal> {
+    match ["model", "deployment"].into_iter().find(|name| members.look_alikes(name).next().is_some()) {
+        None => Ok(()),
+        Some(name) => {
+            let message =
+                format!("a field is spelled like `{name}` but for the case of its letters; write it `{name}`");
+            Err(Refusal::new(400, "bad_request", message).param(name))
+        }
     }
 }
 

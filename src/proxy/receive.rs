@@ -1,4 +1,4 @@
-//! 1. The request as it comes in: its id, what it asks for, and its body within the caps on size and time.
+//! Stage 1: The request as it comes in: its id, what it asks for, and its body within the caps on size and time.
 
 use std::borrow::Cow;
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! 9. Any error becomes one answer, or one event in a running stream, in the caller's dialect. Every status and code
+//! Stage 9: Any error becomes one answer, or one event in a running stream, in the caller's dialect. Every status and code
 //! of the gateway's own errors stands in this file.
 
 use std::io;
@@ -84,10 +84,6 @@ impl Refusal {
     pub fn missing_model() -> Self {
         Self::new(400, "missing_model", "the request names no model; put its name into the field `model`")
             .param("model")
-    }
-
-    pub fn not_supported(field: &'static str, message: impl Into<String>) -> Self {
-        Self::new(400, "field_not_supported", message).param(field)
     }
 
     pub fn unsupported(operation: &str) -> Self {

@@ -1,4 +1,4 @@
-//! 8. The answer goes back: head, then body, in the caller's dialect, with its usage read in passing.
+//! Stage 8: The answer goes back: head, then body, in the caller's dialect, with its usage read in passing.
 
 use std::time::{Duration, Instant, SystemTime};
 

@@ -1,4 +1,4 @@
-//! 6. What goes to the upstream: path, query, headers, credential, and the body with its few changes.
+//! Stage 6: What goes to the upstream: path, query, headers, credential, and the body with its few changes.
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, header};

@@ -1,4 +1,4 @@
-//! 10. Once, at the end of every request however it ended: count it and write its line.
+//! Stage 10: Once, at the end of every request however it ended: count it and write its line.
 
 use serde::Serialize;
 

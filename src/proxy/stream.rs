@@ -1,4 +1,4 @@
-//! 8, for streams: each event passes at once, and the stream never lies about how it ended.
+//! Stage 8, for streams: each event passes at once, and the stream never lies about how it ended.
 //!
 //! The head is held until the first content event, so that a stream which begins with an error is still an answer that
 //! another attempt could replace. Once it is out, whatever goes wrong becomes an error event, never a normal end.

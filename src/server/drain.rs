@@ -49,6 +49,10 @@ impl Drain {
         log::info!("ready; listening on {}", shown.join(", "));
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "Pingora sleeps out its grace time even when nothing is left to wait for"
+    )]
     async fn end(&self) {
         self.readiness.drain();
         let begun = Instant::now();
@@ -63,7 +67,6 @@ impl Drain {
             log::info!("stopped after {} ms, nothing was in flight", begun.elapsed().as_millis());
         }
         logging::flush();
-        // Pingora would sleep out its grace time even when nothing is left to wait for.
         std::process::exit(0);
     }
 }

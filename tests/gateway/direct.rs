@@ -62,7 +62,19 @@ async fn a_callers_own_key_goes_to_the_endpoint_it_came_with_and_nothing_else_do
             && !seen.body.as_deref().unwrap().contains("endpoint"))
     );
     assert!(azure.recorded().is_empty());
+}
 
+#[tokio::test]
+async fn whoever_mixes_keys_and_endpoints_is_refused() {
+    let azure = azure().await;
+    let theirs = azure_with(Settings { keys: vec!["their-key".into()], ..Settings::default() }).await;
+    let endpoint = theirs.base_url();
+    let mut config = config(&azure.base_url());
+    config["client"]["allow_direct_keys"] = json!(true);
+    config["client"]["direct_endpoints"] = json!([endpoint]);
+    let gateway = Gateway::start(&config).await;
+    let mut body = chat_body("Hi");
+    body["endpoint"] = json!(endpoint);
     let wrong = send(
         gateway.address,
         http::Method::POST,
@@ -134,6 +146,7 @@ async fn traps_62_no_disguise_of_an_address_is_ever_connected_to() {
     assert!(azure.recorded().is_empty());
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn endpoints(port: u16) -> Vec<String> {
     let hosts = [
         "127.0.0.1",
