@@ -66,6 +66,6 @@ async fn the_list_follows_a_reload() {
     let gateway = Gateway::start(&config).await;
     config["providers"]["azure"]["keys"][0]["aliases"] = json!({"fresh": "chat-east"});
     gateway.reload(&config);
-    while gateway.metric("azgate_config_generation", &[]).await < 2.0 {}
+    gateway.until_metric("azgate_config_generation", 2.0).await;
     assert_eq!(ids(&gateway.get("/v1/models").await), ["fresh"]);
 }

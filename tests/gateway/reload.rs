@@ -52,9 +52,7 @@ async fn two_hundred_reloads_under_traffic_lose_nothing() {
     for round in 0..200u32 {
         gateway.reload(if round % 2 == 0 { &b } else { &a });
         let wanted = f64::from(round + 2);
-        while gateway.metric("azgate_config_generation", &[]).await < wanted {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        gateway.until_metric("azgate_config_generation", wanted).await;
     }
     over.store(true, Ordering::Relaxed);
     for task in tasks {
@@ -62,7 +60,7 @@ async fn two_hundred_reloads_under_traffic_lose_nothing() {
     }
     assert_eq!(gateway.metric("azgate_config_generation", &[]).await, 201.0);
     assert!(asked.load(Ordering::Relaxed) > 400, "{} requests", asked.load(Ordering::Relaxed));
-    assert_eq!(gateway.metric("azgate_requests_active", &[]).await, 0.0);
+    gateway.until_metric("azgate_requests_active", 0.0).await;
 }
 
 #[tokio::test]
@@ -72,7 +70,11 @@ async fn a_broken_file_changes_nothing_and_says_where_it_is_broken() {
     let gateway = Gateway::start(&good).await;
     let mut typo = good.clone();
     typo["client"]["enforce_auth_on_inferense"] = json!(false);
-    for (text, says) in [("{", ":1:"), (typo.to_string().as_str(), "client.enforce_auth_on_inferense"), ("", ":1:1")] {
+    for (text, says) in [
+        ("{", "this object is never closed"),
+        (typo.to_string().as_str(), "client.enforce_auth_on_inferense"),
+        ("", ":1:1: "),
+    ] {
         gateway.reload_text(text);
         wait_until("the refusal is logged", || gateway.log().contains(says)).await;
         assert_eq!(gateway.chat(&chat_body("Hi")).await.status, 200);
@@ -80,7 +82,7 @@ async fn a_broken_file_changes_nothing_and_says_where_it_is_broken() {
         assert_eq!(gateway.metric("azgate_config_generation", &[]).await, 1.0);
     }
     gateway.reload(&good);
-    while gateway.metric("azgate_config_reload_success", &[]).await < 1.0 {}
+    gateway.until_metric("azgate_config_reload_success", 1.0).await;
     assert_eq!(gateway.metric("azgate_config_generation", &[]).await, 2.0);
 }
 
@@ -96,7 +98,7 @@ async fn a_removed_key_is_refused_at_once_and_its_running_stream_ends_well() {
         tokio::time::sleep(Duration::from_millis(200)).await;
         config["governance"]["virtual_keys"] = json!([{"name": "other", "value": "other"}]);
         gateway.reload(&config);
-        while gateway.metric("azgate_config_generation", &[]).await < 2.0 {}
+        gateway.until_metric("azgate_config_generation", 2.0).await;
         gateway.chat(&chat_body("Hi")).await.status
     };
     let (stream, refused) = tokio::join!(streaming, removing);
@@ -112,7 +114,7 @@ async fn what_needs_a_restart_is_said_and_the_rest_applies() {
     config["server"]["worker_threads"] = json!(7);
     config["client"]["routing_headers"] = json!(false);
     gateway.reload(&config);
-    while gateway.metric("azgate_config_generation", &[]).await < 2.0 {}
+    gateway.until_metric("azgate_config_generation", 2.0).await;
     assert!(gateway.log().contains("`server.worker_threads` has changed"));
     assert_eq!(gateway.chat(&chat_body("Hi")).await.header("x-azgate-key"), "");
 }

@@ -40,7 +40,7 @@ async fn a_reload_with_the_same_weights_does_not_start_over() {
         served.push(gateway.chat(&chat_body("Hi")).await.header("x-azgate-key").to_owned());
         gateway.reload(&config);
         let wanted = f64::from(round + 2);
-        while gateway.metric("azgate_config_generation", &[]).await < wanted {}
+        gateway.until_metric("azgate_config_generation", wanted).await;
     }
     assert_eq!(served, ["a", "b", "a", "b", "a", "b"]);
 }

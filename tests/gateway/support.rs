@@ -177,6 +177,15 @@ impl Gateway {
         matching.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
     }
 
+    /// Waits until a metric without labels has a value.
+    pub async fn until_metric(&self, name: &str, value: f64) {
+        let begun = Instant::now();
+        while self.metric(name, &[]).await != value {
+            assert!(begun.elapsed() < PATIENCE, "{name} is {}", self.metric(name, &[]).await);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// A chat completion by the ordinary caller.
     pub async fn chat(&self, body: &Value) -> Answer {
         self.post("/v1/chat/completions", &[], body.to_string()).await
