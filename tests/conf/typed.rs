@@ -129,3 +129,19 @@ fn a_virtual_key_is_known_by_its_hash_however_it_is_given() {
     let networks: Vec<String> = keys[0].allowed_networks.iter().map(ToString::to_string).collect();
     assert_eq!(networks, ["10.0.0.0/8", "::1/128"]);
 }
+
+/// A generated file stands on one line; the position of a value must not cost a walk from the line's beginning.
+#[test]
+fn a_line_of_many_keys_is_read_soon() {
+    let key =
+        |index: usize| format!(r#"{{"name": "{index}", "key_hash": "{index:064x}", "allowed_models": ["gpt-*"]}}"#);
+    let keys: Vec<String> = (0..20_000).map(key).collect();
+    let text = format!(
+        r#"{{"providers": {{"azure": {{"keys": [{{"name": "a", "azure_key_config": {{"endpoint": "acme"}}}}]}}}},
+            "governance": {{"virtual_keys": [{}]}}}}"#,
+        keys.join(",")
+    );
+    let start = std::time::Instant::now();
+    assert_eq!(file(&text).governance.virtual_keys.len(), 20_000);
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+}

@@ -72,6 +72,7 @@ fn reach_follows_aliases_models_and_lists() {
     assert!(reach(r#", "models": [], "aliases": {"mini": "d"}"#, r#""allowed_models": ["mini"]"#));
     assert!(!reach(r#", "models": ["gpt-4o"]"#, r#""allowed_models": ["claude-*"]"#));
     assert!(!reach(r#", "blacklisted_models": ["gpt-*"]"#, r#""allowed_models": ["gpt-4o"]"#));
+    assert!(!reach(r#", "models": ["gpt-4o"], "blacklisted_models": ["gpt-4o"]"#, r#""allowed_models": ["*"]"#));
     assert!(!reach(r#", "enabled": false"#, r#""allowed_models": ["*"]"#));
     assert!(!reach("", r#""allowed_keys": ["other-*"]"#));
 }
@@ -126,6 +127,23 @@ fn every_setting_without_effect_yet_is_a_field_and_only_a_change_of_it_is_report
         assert_eq!(
             warnings(&with(r#", "logs_store": {"retention_days": 31}"#)),
             ["2:61: logs_store: this is accepted, but this version does not act on it: requests are not recorded"]
+        );
+    }
+}
+
+#[test]
+fn what_many_keys_have_is_said_once() {
+    let many = with(
+        r#", "governance": {"virtual_keys": [
+{"name": "a", "key_hash": "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "rate_limit": {"requests_per_minute": 1}},
+{"name": "b", "key_hash": "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", "rate_limit": {"requests_per_minute": 1}},
+{"name": "c", "key_hash": "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc", "rate_limit": {}}]}"#,
+    );
+    if NOT_YET.iter().any(|(pattern, _)| *pattern == "governance.virtual_keys.*.rate_limit") {
+        assert_eq!(
+            warnings(&many),
+            ["3:109: governance.virtual_keys[0].rate_limit: this is accepted, but this version does not act on it: \
+              the key is not limited (also at one other place)"]
         );
     }
 }

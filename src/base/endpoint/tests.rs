@@ -71,6 +71,8 @@ fn a_pattern_matches_whole_labels_of_the_same_scheme_and_port() {
     assert!(matches("https://acme.openai.azure.com") && matches("https://ACME.openai.azure.com/x"));
     for text in [
         "https://openai.azure.com",
+        "https://.openai.azure.com",
+        "https://acme.openai.azure.com.",
         "https://a.b.openai.azure.com",
         "https://acme.openai.azure.com.example.com",
         "https://acmeopenai.azure.com",

@@ -16,4 +16,4 @@ pub use nearest::nearest;
 pub use place::{Place, Report};
 pub use position::Position;
 pub use syntax::parse;
-pub use tree::{Node, Value};
+pub use tree::{Member, Node, Value};

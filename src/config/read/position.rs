@@ -1,5 +1,7 @@
 //! Lines and columns of byte offsets.
 
+use std::cell::Cell;
+
 /// A place in a file, both numbers counted from 1; columns count characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
@@ -7,10 +9,12 @@ pub struct Position {
     pub column: usize,
 }
 
-/// Finds positions in one text.
+/// Finds positions in one text. Going forward costs only the way from the last one, so that a large file that stands
+/// on a single line is no slower than any other.
 pub struct Lines<'a> {
     text: &'a str,
     starts: Vec<usize>,
+    last: Cell<(usize, Position)>,
 }
 
 impl Position {
@@ -20,15 +24,20 @@ impl Position {
 impl<'a> Lines<'a> {
     pub fn new(text: &'a str) -> Self {
         let ends = memchr::memchr_iter(b'\n', text.as_bytes()).map(|end| end + 1);
-        Self { text, starts: std::iter::once(0).chain(ends).collect() }
+        Self { text, starts: std::iter::once(0).chain(ends).collect(), last: Cell::new((0, Position::START)) }
     }
 
     /// Position of a byte; past the end, or inside a character, the nearest one before it.
     pub fn position(&self, byte: usize) -> Position {
         let byte = self.text.floor_char_boundary(byte.min(self.text.len()));
         let line = self.starts.partition_point(|start| *start <= byte);
-        let start = self.starts[line - 1];
-        Position { line, column: self.text[start..byte].chars().count() + 1 }
+        let (from, column) = match self.last.get() {
+            (last, position) if position.line == line && last <= byte => (last, position.column),
+            _ => (self.starts[line - 1], 1),
+        };
+        let position = Position { line, column: column + self.text[from..byte].chars().count() };
+        self.last.set((byte, position));
+        position
     }
 }
 
@@ -44,8 +53,8 @@ mod tests {
             (line, column)
         };
         assert_eq!(
-            [at(0), at(1), at(3), at(4), at(7), at(8), at(99)],
-            [(1, 1), (1, 2), (1, 3), (2, 1), (3, 1), (4, 1), (4, 2)]
+            [at(0), at(1), at(3), at(1), at(4), at(7), at(8), at(99)],
+            [(1, 1), (1, 2), (1, 3), (1, 2), (2, 1), (3, 1), (4, 1), (4, 2)]
         );
     }
 }

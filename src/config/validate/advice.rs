@@ -1,65 +1,100 @@
 //! Warnings about settings that have no effect: those of other software, and those that this version does not act on.
 
+use std::collections::HashMap;
+
 use serde_json::Value as Json;
 
 use super::not_yet::{NOT_YET, PROVIDERS_NOT_YET, TOKENS_NOT_YET};
 use crate::config::{
     file::{File, ProviderKind},
-    read::{Node, Place, Value},
+    read::{Member, Node, Place, Value},
     reference::{Outline, schema},
 };
 
 pub fn give(file: &File, root: &Place<'_>) {
     let schema = schema();
-    walk(&Outline::of(&schema), root, "");
+    let mut notes = Notes::default();
+    notes.walk(&Outline::of(&schema), root, "");
     for (name, provider) in file.providers.iter() {
         let place = root.member("providers").member(name);
         if let Some((_, note)) = PROVIDERS_NOT_YET.iter().find(|(kind, _)| *kind == provider.kind()) {
-            place.warn(worded(note));
+            place.warn(no_effect(note));
         }
         for (index, key) in provider.keys.iter().enumerate() {
             if let (Some(note), ProviderKind::Azure, None) = (TOKENS_NOT_YET, provider.kind(), &key.value) {
-                place.member("keys").element(index).member("value").warn(worded(note));
+                place.member("keys").element(index).member("value").warn(no_effect(note));
             }
         }
     }
+    notes.give();
 }
 
-fn worded(note: &str) -> String {
+fn no_effect(note: &str) -> String {
     format!("this is accepted, but this version does not act on it: {note}")
 }
 
-/// Walks file and schema side by side; `pattern` is the path with `*` for names and indices of the operator's choice.
-fn walk(outline: &Outline<'_>, place: &Place<'_>, pattern: &str) {
-    let Some(node) = place.node() else { return };
-    if outline.is_ignored() {
-        let note = outline.description().split_once(": ").map_or("it has no meaning here", |(_, reason)| reason);
-        place.warn(format!("this is ignored: {}", note.trim_end_matches('.')));
-        return;
-    }
-    if let Some((_, note)) = NOT_YET.iter().find(|(path, _)| *path == pattern)
-        && !is_default(node, &outline.default())
-    {
-        place.warn(worded(note));
-        return;
-    }
-    let step = |name: &str| if pattern.is_empty() { name.to_owned() } else { format!("{pattern}.{name}") };
-    match &node.value {
-        Value::Object(object) => {
-            for member in &object.members {
-                let place = place.member(&member.name);
-                if let Some(below) = outline.property(&member.name) {
-                    walk(&below, &place, &step(&member.name));
-                } else if let Some(below) = outline.values() {
-                    walk(&below, &place, &step("*"));
+/// Fields without effect that were met: one note for each, however many keys have it.
+#[derive(Default)]
+struct Notes<'a> {
+    by_pattern: HashMap<String, Note<'a>>,
+}
+
+struct Note<'a> {
+    first: Place<'a>,
+    text: String,
+    others: usize,
+}
+
+impl<'a> Notes<'a> {
+    /// Walks file and schema side by side; `pattern` is the path with `*` for names and indices of the operator's choice.
+    fn walk(&mut self, outline: &Outline<'_>, place: &Place<'a>, pattern: &str) {
+        let Some(node) = place.node() else { return };
+        if outline.is_ignored() {
+            let note = outline.description().split_once(": ").map_or("it has no meaning here", |(_, reason)| reason);
+            return self.note(pattern, place, format!("this is ignored: {}", note.trim_end_matches('.')));
+        }
+        if let Some((_, note)) = NOT_YET.iter().find(|(path, _)| *path == pattern)
+            && !is_default(node, &outline.default())
+        {
+            return self.note(pattern, place, no_effect(note));
+        }
+        let step = |name: &str| if pattern.is_empty() { name.to_owned() } else { format!("{pattern}.{name}") };
+        match &node.value {
+            Value::Object(object) => {
+                for Member { name, .. } in &object.members {
+                    if let Some(below) = outline.property(name) {
+                        self.walk(&below, &place.member(name), &step(name));
+                    } else if let Some(below) = outline.values() {
+                        self.walk(&below, &place.member(name), &step("*"));
+                    }
                 }
             }
+            Value::List(list) => {
+                let Some(below) = outline.elements() else { return };
+                (0..list.elements.len()).for_each(|index| self.walk(&below, &place.element(index), &step("*")));
+            }
+            _ => {}
         }
-        Value::List(list) => {
-            let Some(below) = outline.elements() else { return };
-            (0..list.elements.len()).for_each(|index| walk(&below, &place.element(index), &step("*")));
+    }
+
+    fn note(&mut self, pattern: &str, place: &Place<'a>, text: String) {
+        match self.by_pattern.get_mut(pattern) {
+            Some(note) => note.others += 1,
+            None => {
+                let note = Note { first: place.clone(), text, others: 0 };
+                self.by_pattern.insert(pattern.to_owned(), note);
+            }
         }
-        _ => {}
+    }
+
+    fn give(self) {
+        for Note { first, text, others } in self.by_pattern.into_values() {
+            match others {
+                0 => first.warn(text),
+                1 => first.warn(format!("{text} (also at one other place)")),
+                _ => first.warn(format!("{text} (also at {others} other places)")),
+            }
+        }
     }
 }
 
