@@ -8,7 +8,16 @@ use serde_json::Value;
 use crate::surroundings::Surroundings;
 
 /// What the sample of all fields must set, because there is no default or none that works.
-const SET: [&str; 4] = ["$schema", "providers.azure.type", "providers.azure.keys.0.name", "providers.azure.keys"];
+const SET: [&str; 8] = [
+    "$schema",
+    "providers.azure.type",
+    "providers.azure.keys",
+    "providers.azure.keys.0.name",
+    "governance.virtual_keys",
+    "governance.virtual_keys.0.name",
+    "governance.virtual_keys.0.value",
+    "governance.virtual_keys.0.allowed_networks",
+];
 
 fn sample(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("conf").join(name)).unwrap()

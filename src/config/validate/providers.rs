@@ -11,6 +11,7 @@ use crate::{
         file::{File, Key, NetworkConfig, Provider, ProviderKind},
         read::Place,
     },
+    upstream,
 };
 
 /// Ends of addresses that the gateway adds itself, longest first.
@@ -92,7 +93,13 @@ fn check_network(network: &NetworkConfig, kind: ProviderKind, place: &Place<'_>)
     }
     headers::check_added(&network.extra_headers, &place.member("extra_headers"));
     if let Some(pem) = &network.ca_cert_pem {
-        check_pem(pem, "CERTIFICATE", &place.member("ca_cert_pem"));
+        let place = place.member("ca_cert_pem");
+        check_pem(pem, "CERTIFICATE", &place);
+        if let Err(why) = upstream::certificates(pem)
+            && pem.contains("CERTIFICATE-----")
+        {
+            place.error(format!("{why}; expected the authority's certificate as `openssl x509` prints it"));
+        }
     }
     if network.insecure_skip_verify {
         place
