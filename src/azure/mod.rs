@@ -6,6 +6,6 @@ mod throttle;
 mod version;
 
 pub use headers::{KEY_HEADER, passes_to_caller, passes_to_upstream};
-pub use target::{Addressing, target};
+pub use target::{Addressing, models_target, target};
 pub use throttle::wait;
 pub use version::{ApiVersion, UnknownVersion};

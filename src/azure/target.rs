@@ -45,6 +45,14 @@ pub fn target(base_path: &str, version: &ApiVersion, deployment: &str, operation
     target
 }
 
+/// The request target of the list of base models, which every credential may read.
+pub fn models_target(base_path: &str, version: &ApiVersion) -> String {
+    match version {
+        ApiVersion::V1 | ApiVersion::Preview => format!("{base_path}/openai/v1/models"),
+        ApiVersion::Dated(date) => format!("{base_path}/openai/models?api-version={date}"),
+    }
+}
+
 /// Appends a text as one path segment: all but RFC 3986's unreserved characters is percent-encoded. The segments `.`
 /// and `..` mean something else to a server, even encoded, so their dots are encoded twice: such a deployment cannot exist.
 fn push_segment(target: &mut String, text: &str) {

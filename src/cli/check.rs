@@ -2,13 +2,16 @@
 
 use serde_json::{Value, json};
 
-use super::{ConfigFile, Failed, print, say};
+use super::{ConfigFile, Failed, check_online, print, say};
 use crate::config::{self, File, Loaded};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
     config: ConfigFile,
+    /// Also resolve, connect, and ask each key for its models, step by step.
+    #[arg(long)]
+    online: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -23,16 +26,23 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failed> {
         }
         Err(problems) => return Err(Failed(problems.to_string())),
     };
+    let tried = arguments.online.then(|| check_online::run(&file)).transpose()?;
+    let good = tried.as_ref().is_none_or(|tried| tried.iter().all(check_online::Tried::is_good));
+    let ended = if good { Ok(()) } else { Err(Failed(String::new())) };
     if arguments.json {
-        return print(&format!(
-            "{:#}\n",
-            json!({"ok": true, "problems": [], "warnings": warnings, "summary": summary(&file)})
-        ));
+        let online = tried.as_ref().map(|tried| tried.iter().map(check_online::Tried::json).collect::<Vec<_>>());
+        let summary = summary(&file);
+        let result = json!({"ok": good, "problems": [], "warnings": warnings, "summary": summary, "online": online});
+        return print(&format!("{result:#}\n")).and(ended);
     }
     for warning in &warnings {
         say(&format!("warning: {warning}"));
     }
-    print(&table(&file))
+    print(&table(&file))?;
+    for tried in tried.iter().flatten() {
+        print(&tried.text())?;
+    }
+    ended
 }
 
 fn summary(file: &File) -> Value {

@@ -2,6 +2,7 @@
 //! success, 1 when what was asked failed, 2 for wrong usage.
 
 mod check;
+mod check_online;
 mod completions;
 mod demo;
 mod key;

@@ -5,7 +5,9 @@ mod address;
 mod early;
 mod exchange;
 mod host;
+mod probe;
 
 pub use address::{Address, Reach, Unresolvable};
 pub use exchange::{Exchange, Fault, Limits, Segment};
 pub use host::{Host, TlsRules, certificates};
+pub use probe::{Probed, Step, probe};

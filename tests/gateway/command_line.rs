@@ -131,3 +131,49 @@ async fn the_demo_prints_lines_that_work() {
     child.kill().unwrap();
     child.wait().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_online_shows_the_step_that_fails() {
+    let azure = azure_with(azgate::simulator::Settings { tls: true, ..Default::default() }).await;
+    let plain = crate::support::azure().await;
+    let closed = format!("http://{}", free_address());
+    let mut config = config(&plain.base_url());
+    let keys = config["providers"]["azure"]["keys"].as_array_mut().unwrap();
+    for (name, endpoint, value) in [
+        ("good", plain.base_url(), "sim-key"),
+        ("wrong-key", plain.base_url(), "wrong"),
+        ("closed", closed, "sim-key"),
+        ("unknown-name", "https://no-such-resource.invalid".to_owned(), "sim-key"),
+        ("untrusted", azure.base_url(), "sim-key"),
+    ] {
+        let mut key = key(name, &endpoint);
+        key["value"] = value.into();
+        keys.push(key);
+    }
+    keys.remove(0);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("c.json");
+    std::fs::write(&path, config.to_string()).unwrap();
+    let ran = azgate(&["check", "--online", "--json", "--config", path.to_str().unwrap()], "");
+    assert_eq!(ran.status.code(), Some(1));
+    let shown: Value = serde_json::from_slice(&ran.stdout).unwrap();
+    let failed: Vec<_> = shown["online"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| {
+            let step = key["steps"].as_array().unwrap().iter().find(|step| step["ok"] == false);
+            (key["key"].as_str().unwrap(), step.map_or("", |step| step["step"].as_str().unwrap()))
+        })
+        .collect();
+    let expected = [
+        ("azure/good", ""),
+        ("azure/wrong-key", "models"),
+        ("azure/closed", "connect"),
+        ("azure/unknown-name", "resolve"),
+        ("azure/untrusted", "tls"),
+    ];
+    assert_eq!(failed, expected, "{shown:#}");
+    let text = text(&azgate(&["check", "--online", "--config", path.to_str().unwrap()], "").stdout);
+    assert!(text.contains("the credential is accepted") && text.contains("Access denied"), "{text}");
+}

@@ -1,0 +1,81 @@
+//! `azgate check --online`: asks each key's endpoint, and shows the step at which it fails.
+
+use serde_json::{Value, json};
+
+use super::Failed;
+use crate::azure;
+use crate::config::{self, File};
+use crate::snapshot::{Key, Snapshot};
+use crate::upstream::{Probed, Step, probe};
+
+/// What became of one key.
+pub(super) struct Tried {
+    key: String,
+    steps: Vec<Step>,
+}
+
+/// Tries every key, one after the other.
+pub(super) fn run(file: &File) -> Result<Vec<Tried>, Failed> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failed(error.to_string()))?;
+    let snapshot: Snapshot = config::build(file, None);
+    runtime.block_on(async {
+        let mut tried = Vec::new();
+        for provider in &snapshot.providers {
+            for key in &provider.keys {
+                let steps = try_key(key).await;
+                tried.push(Tried { key: format!("{}/{}", provider.name, key.name), steps });
+            }
+        }
+        Ok(tried)
+    })
+}
+
+async fn try_key(key: &Key) -> Vec<Step> {
+    let target = azure::models_target(&key.host.endpoint.base_path, &key.version);
+    let credential = key.credential.clone();
+    let headers: Vec<_> = key.headers.iter().cloned().chain(credential).collect();
+    let (mut steps, probed) = probe(&key.host, &target, &headers).await;
+    if let Some(probed) = probed {
+        steps.push(models(&probed));
+    }
+    steps
+}
+
+/// What the list of models says of the credential.
+fn models(probed: &Probed) -> Step {
+    let document: Option<Value> = serde_json::from_slice(&probed.body).ok();
+    let count = document.as_ref().and_then(|document| document["data"].as_array()).map(Vec::len);
+    let message = document.as_ref().and_then(|document| document["error"]["message"].as_str());
+    let result = match (probed.status.is_success(), count, message) {
+        (true, Some(count), _) => Ok(format!("the credential is accepted; {count} base models")),
+        (_, _, Some(message)) => Err(format!("{}: {message}", probed.status)),
+        _ => Err(format!("{}: not the answer of an Azure OpenAI resource; is the endpoint right?", probed.status)),
+    };
+    Step { name: "models", result, duration: std::time::Duration::ZERO }
+}
+
+impl Tried {
+    pub(super) fn is_good(&self) -> bool {
+        self.steps.iter().all(|step| step.result.is_ok())
+    }
+
+    pub(super) fn json(&self) -> Value {
+        let steps = self.steps.iter().map(|step| {
+            let said = step.result.as_ref().unwrap_or_else(|why| why);
+            json!({"step": step.name, "ok": step.result.is_ok(), "said": said, "duration_ms": step.duration.as_millis()})
+        });
+        json!({"key": self.key, "ok": self.is_good(), "steps": steps.collect::<Vec<_>>()})
+    }
+
+    pub(super) fn text(&self) -> String {
+        let line = |step: &Step| {
+            let (mark, said) = match &step.result {
+                Ok(said) => ("ok    ", said),
+                Err(why) => ("FAILED", why),
+            };
+            format!("  {mark} {:<8} {:>5} ms  {said}\n", step.name, step.duration.as_millis())
+        };
+        format!("\n{}\n{}", self.key, self.steps.iter().map(line).collect::<String>())
+    }
+}
