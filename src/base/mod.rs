@@ -1,6 +1,14 @@
 //! Small facts that every other folder may use; imports nothing of ours.
 
+pub mod endpoint;
+pub mod globs;
 pub mod ids;
+mod key_set;
+mod label;
 pub mod secret;
 
+pub use endpoint::{Endpoint, OriginPattern, Scheme};
+pub use globs::Globs;
+pub use key_set::KeySet;
+pub use label::Label;
 pub use secret::Secret;

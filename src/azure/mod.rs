@@ -1,0 +1,11 @@
+//! What is true only of Azure: how a deployment is addressed, which versions know what, which headers matter.
+
+mod headers;
+mod target;
+mod throttle;
+mod version;
+
+pub use headers::{KEY_HEADER, passes_to_caller, passes_to_upstream};
+pub use target::{Addressing, target};
+pub use throttle::wait;
+pub use version::{ApiVersion, UnknownVersion};

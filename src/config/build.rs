@@ -1,0 +1,174 @@
+//! From the validated file to what runs. Cannot fail: whatever could is a problem that was found before.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue};
+use jiff::Timestamp;
+
+use super::file::{self, File, ProviderKind};
+use crate::azure::KEY_HEADER;
+use crate::base::{Endpoint, Label};
+use crate::catalog::{Api, Catalog, Family, KeyNames, ProviderNames};
+use crate::governance::{Callers, VirtualKey};
+use crate::pool::Rotations;
+use crate::snapshot::{ClientRules, Key, Provider, Snapshot, Timeouts};
+use crate::upstream::{Address, Host, Limits, Reach, TlsRules, certificates};
+
+/// Longest time without progress while a request is written to an upstream.
+const WRITE: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Builds the run-time form of a file. What must outlive a reload is taken over from the `old` one: the addresses of
+/// hosts that stay, and the turns of keys whose weights stay.
+pub fn build(file: &File, old: Option<&Snapshot>) -> Snapshot {
+    let served = || file.providers.iter().filter(|(_, provider)| provider.kind() == ProviderKind::Azure);
+    let providers: Vec<Provider> = served().map(|(name, settings)| provider(name, settings, old)).collect();
+    let names = served().map(|(name, settings)| provider_names(name, settings)).collect();
+    let callers = file.governance.virtual_keys.iter().filter_map(|key| virtual_key(key, &providers));
+    Snapshot {
+        generation: old.map_or(1, |old| old.generation + 1),
+        client: client(&file.client),
+        largest_body: u64::from(file.server.max_request_body_mb) * 1024 * 1024,
+        trusted_proxies: file.server.trusted_proxies.clone(),
+        callers: Callers::new(callers.collect::<Vec<_>>()),
+        catalog: Catalog::new(names),
+        providers,
+        direct_timeouts: timeouts(&file::NetworkConfig::default()),
+        created: Timestamp::now().as_second(),
+    }
+}
+
+fn client(client: &file::Client) -> ClientRules {
+    let forward = client.forward_headers.iter();
+    ClientRules {
+        enforce_auth: client.enforce_auth_on_inference,
+        allow_direct_keys: client.allow_direct_keys,
+        direct_endpoints: client.direct_endpoints.clone(),
+        forward_headers: forward.filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok()).collect(),
+        strip_filter_results: client.strip_content_filter_results,
+        routing_headers: client.routing_headers,
+    }
+}
+
+fn provider(name: &str, settings: &file::Provider, old: Option<&Snapshot>) -> Provider {
+    let old = old.and_then(|old| old.providers.iter().find(|provider| &*provider.name == name));
+    let weights: Vec<f64> = settings.keys.iter().map(|key| key.weight).collect();
+    let same_keys = |old: &&Provider| {
+        old.keys.len() == settings.keys.len()
+            && old.keys.iter().zip(&settings.keys).all(|(old, key)| *old.name == *key.name)
+    };
+    let kept = old.filter(same_keys).map(|old| &old.rotations).filter(|rotations| rotations.serves(&weights));
+    Provider {
+        name: name.into(),
+        label: Label::new(name),
+        rotations: kept.map_or_else(|| Arc::new(Rotations::new(weights)), Arc::clone),
+        keys: settings.keys.iter().map(|key| Arc::new(provider_key(key, settings, old))).collect(),
+        timeouts: timeouts(&settings.network_config),
+    }
+}
+
+fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provider>) -> Key {
+    let network = &settings.network_config;
+    let azure = key.azure_key_config.clone().unwrap_or_default();
+    let endpoint = azure.endpoint.clone().or_else(|| network.base_url.clone());
+    let endpoint = endpoint.unwrap_or_else(|| unset_endpoint(&key.name));
+    let address = address(&endpoint, old);
+    let tls = TlsRules {
+        insecure_skip_verify: network.insecure_skip_verify,
+        certificates: network.ca_cert_pem.as_deref().and_then(|pem| certificates(pem).ok()),
+    };
+    let added = network.extra_headers.iter().chain(key.headers.iter());
+    let header = |(name, value): (&str, &crate::base::Secret)| {
+        let mut value = HeaderValue::from_str(value.expose()).ok()?;
+        value.set_sensitive(true);
+        Some((HeaderName::from_bytes(name.as_bytes()).ok()?, value))
+    };
+    Key {
+        name: key.name.as_str().into(),
+        label: Label::new(&key.name),
+        host: Arc::new(Host::new(endpoint, address, tls, network.connect_timeout_in_seconds)),
+        credential: key.value.as_ref().and_then(|value| {
+            let mut value = HeaderValue::from_str(value.expose()).ok()?;
+            value.set_sensitive(true);
+            Some((HeaderName::from_static(KEY_HEADER), value))
+        }),
+        version: azure.api_version,
+        headers: added.filter_map(header).collect(),
+    }
+}
+
+/// Validation asks every Azure key for an endpoint; should one come without, requests to it fail to resolve.
+fn unset_endpoint(key: &str) -> Endpoint {
+    Endpoint::parse(&format!(
+        "https://{}.invalid",
+        key.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-")
+    ))
+    .unwrap_or_else(|_| Endpoint {
+        scheme: crate::base::Scheme::Https,
+        host: "invalid".into(),
+        port: 443,
+        base_path: String::new(),
+    })
+}
+
+fn address(endpoint: &Endpoint, old: Option<&Provider>) -> Arc<Address> {
+    let mut hosts = old.into_iter().flat_map(|old| &old.keys).map(|key| &key.host);
+    let same = hosts.find(|host| (&host.endpoint.host, host.endpoint.port) == (&endpoint.host, endpoint.port));
+    same.map_or_else(
+        || Arc::new(Address::new(endpoint.host.as_str(), endpoint.port, Reach::Any)),
+        |host| host.address(),
+    )
+}
+
+fn timeouts(network: &file::NetworkConfig) -> Timeouts {
+    Timeouts {
+        exchange: Limits {
+            write: WRITE,
+            first_byte: network.first_byte_timeout_in_seconds,
+            idle: network.stream_idle_timeout_in_seconds,
+        },
+        request: network.default_request_timeout_in_seconds,
+    }
+}
+
+fn provider_names(name: &str, settings: &file::Provider) -> ProviderNames {
+    ProviderNames { name: name.into(), keys: settings.keys.iter().map(key_names).collect() }
+}
+
+fn key_names(key: &file::Key) -> KeyNames {
+    let alias = |(name, alias): (&str, &file::Alias)| {
+        let family = alias.model_family.map(|family| match family {
+            file::Family::Openai => Family::OpenAi,
+            file::Family::Anthropic => Family::Anthropic,
+        });
+        let api = match alias.api {
+            Some(file::UpstreamApi::Chat) => Api::Chat,
+            Some(file::UpstreamApi::Responses) | None => Api::Responses,
+        };
+        (name.to_ascii_lowercase().into(), KeyNames::alias(&alias.model_id, family, api, name))
+    };
+    let aliases: HashMap<Box<str>, _> = key.aliases.iter().map(alias).collect();
+    let spelled = key.aliases.names().chain(key.models.literals()).map(Arc::from).collect();
+    KeyNames {
+        name: key.name.as_str().into(),
+        aliases,
+        models: key.models.clone(),
+        spelled,
+        blacklist: key.blacklisted_models.clone(),
+        enabled: key.enabled && key.weight > 0.0,
+    }
+}
+
+fn virtual_key(key: &file::VirtualKey, providers: &[Provider]) -> Option<VirtualKey> {
+    Some(VirtualKey {
+        name: key.name.as_str().into(),
+        label: Label::new(&key.name),
+        hash: key.hash()?.0,
+        enabled: key.enabled,
+        expires_at: key.expires_at,
+        providers: key.allowed_providers.clone(),
+        models: key.allowed_models.clone(),
+        keys: Snapshot::keys_named(&key.allowed_keys, providers),
+        networks: key.allowed_networks.clone(),
+    })
+}

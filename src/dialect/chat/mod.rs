@@ -1,0 +1,6 @@
+//! The chat completions dialect, legacy completions included.
+
+mod chunk;
+pub mod stream;
+
+pub use stream::ChatStream;

@@ -1,0 +1,170 @@
+//! What all stream transforms share: their trait, what they report, and how their output keeps to slices.
+//!
+//! A transform is pure and synchronous: chunks of the upstream in, chunks for the caller out, nothing held back but an
+//! event that is not complete.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::sse::FrameTooLong;
+use super::usage::Usage;
+
+/// Why a stream can't go on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum StreamFault {
+    #[error(transparent)]
+    FrameTooLong(#[from] FrameTooLong),
+}
+
+/// Turns the upstream's bytes into the caller's.
+pub trait ChunkTransform: Send {
+    /// Takes what arrived and adds what the caller may see of it. What was added before a fault is still good.
+    fn push(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) -> Result<(), StreamFault>;
+
+    /// The upstream ended, rightly or not: `progress().ended` tells.
+    fn finish(&mut self, out: &mut Vec<Bytes>);
+
+    fn progress(&self) -> &Progress;
+}
+
+/// What a stream has brought so far.
+#[derive(Clone, Default, PartialEq, Debug)]
+pub struct Progress {
+    /// Events with data, the end mark excluded.
+    pub events: u64,
+    /// Events that carry output: from the first of them on, an attempt must not be repeated.
+    pub content_events: u64,
+    pub content_started: bool,
+    /// The dialect's own end was seen (`[DONE]`).
+    pub ended: bool,
+    /// The data of an error event.
+    pub error: Option<Bytes>,
+    pub usage: Option<Usage>,
+    pub bytes_out: u64,
+}
+
+/// A transform that changes nothing, for answers whose content type we do not understand.
+#[derive(Default, Debug)]
+pub struct Passthrough {
+    progress: Progress,
+}
+
+/// Collects output, and joins neighbouring slices of one chunk into one.
+pub(super) struct Stitch<'a> {
+    chunk: Bytes,
+    /// The part of the chunk that was kept and not yet put out.
+    run: Range<usize>,
+    out: &'a mut Vec<Bytes>,
+    written: u64,
+}
+
+impl Progress {
+    pub(super) fn content_event(&mut self) {
+        self.content_events += 1;
+        self.content_started = true;
+    }
+}
+
+impl Passthrough {
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl ChunkTransform for Passthrough {
+    fn push(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) -> Result<(), StreamFault> {
+        if !chunk.is_empty() {
+            self.progress.events += 1;
+            self.progress.content_event();
+            self.progress.bytes_out += chunk.len() as u64;
+            out.push(chunk);
+        }
+        Ok(())
+    }
+
+    /// Bytes without events have no end mark: the transport knows whether they are complete.
+    fn finish(&mut self, _out: &mut Vec<Bytes>) {
+        self.progress.ended = true;
+    }
+
+    fn progress(&self) -> &Progress {
+        &self.progress
+    }
+}
+
+impl<'a> Stitch<'a> {
+    pub fn new(chunk: Bytes, out: &'a mut Vec<Bytes>) -> Self {
+        Self { chunk, run: 0..0, out, written: 0 }
+    }
+
+    /// Puts out a part of the input as it is.
+    pub fn keep(&mut self, part: Bytes) {
+        if part.is_empty() {
+            return;
+        }
+        let offset = (part.as_ptr() as usize).checked_sub(self.chunk.as_ptr() as usize);
+        match offset.filter(|offset| offset + part.len() <= self.chunk.len()) {
+            Some(offset) if offset == self.run.end => self.run.end += part.len(),
+            Some(offset) => {
+                self.flush();
+                self.run = offset..offset + part.len();
+            }
+            None => self.new_part(part),
+        }
+    }
+
+    /// Puts out bytes that are not of the chunk.
+    pub fn new_part(&mut self, part: Bytes) {
+        self.flush();
+        self.written += part.len() as u64;
+        self.out.push(part);
+    }
+
+    /// Ends the output and says how many bytes it was.
+    pub fn finish(mut self) -> u64 {
+        self.flush();
+        self.written
+    }
+
+    fn flush(&mut self) {
+        let run = std::mem::replace(&mut self.run, 0..0);
+        if !run.is_empty() {
+            self.written += run.len() as u64;
+            self.out.push(self.chunk.slice(run));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbouring_slices_become_one() {
+        let chunk = Bytes::from_static(b"abcdefghij");
+        let mut out = Vec::new();
+        let mut stitch = Stitch::new(chunk.clone(), &mut out);
+        for part in [0..2, 2..5, 6..7, 7..8] {
+            stitch.keep(chunk.slice(part));
+        }
+        stitch.new_part(Bytes::from_static(b"NEW"));
+        stitch.keep(chunk.slice(8..10));
+        stitch.keep(Bytes::from("elsewhere".to_owned()));
+        assert_eq!(stitch.finish(), 21);
+        assert_eq!(out, ["abcde", "gh", "NEW", "ij", "elsewhere"]);
+        assert_eq!(out[0].as_ptr(), chunk.as_ptr(), "a slice, not a copy");
+    }
+
+    #[test]
+    fn unknown_content_passes_as_it_is() {
+        let mut transform = Passthrough::new();
+        let mut out = Vec::new();
+        transform.push(Bytes::from_static(b"\x00\xff"), &mut out).unwrap();
+        transform.push(Bytes::new(), &mut out).unwrap();
+        transform.finish(&mut out);
+        assert_eq!(out, [&b"\x00\xff"[..]]);
+        let progress = transform.progress();
+        assert!(progress.ended && progress.content_started && progress.bytes_out == 2);
+    }
+}

@@ -1,0 +1,158 @@
+//! The record of one request. Each part is made by exactly one stage and only read by later ones; a stage takes the
+//! earlier parts as arguments, so having a `Plan` proves that the caller was admitted.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode};
+
+use crate::azure::ApiVersion;
+use crate::base::{KeySet, Label};
+use crate::catalog::Deployment;
+use crate::dialect::{Dialect, Members, Operation, Usage};
+use crate::governance::VirtualKey;
+use crate::snapshot::{Key, Snapshot, Timeouts};
+
+use super::body::Body;
+
+/// Everything about one request, for the stages that end it. Only `proxy/mod.rs` looks into its options.
+pub struct Exchange {
+    pub snapshot: Arc<Snapshot>,
+    pub started: Instant,
+    pub received: Option<Received>,
+    pub caller: Option<Caller>,
+    pub plan: Option<Plan>,
+    pub attempts: Vec<Attempt>,
+    pub reply: Reply,
+}
+
+/// The request's head, understood.
+#[derive(Debug)]
+pub struct Received {
+    /// The caller's own id where it is sane, else a fresh one.
+    pub id: String,
+    /// `None` when the path is no operation; the request is refused then.
+    pub operation: Option<Operation>,
+    /// The deployment in a classic path, decoded; it is resolved as a model name.
+    pub path_model: Option<String>,
+    /// An object's id in the path.
+    pub item: Option<String>,
+    /// The caller's own `api-version`, as it stands in the query.
+    pub api_version: Option<String>,
+    pub dialect: Dialect,
+    pub address: Option<IpAddr>,
+    /// How often the caller's SDK has tried before (`x-stainless-retry-count`).
+    pub retry_count: Option<u32>,
+}
+
+/// Who calls.
+#[derive(Debug, Clone)]
+pub enum Caller {
+    Virtual(Arc<VirtualKey>),
+    /// Nobody in particular, where the configuration allows it.
+    Anonymous,
+    /// The bearer of a provider's own key, for the endpoint that came with it.
+    Direct {
+        credential: HeaderValue,
+        /// From a header; the body may name one too.
+        endpoint: Option<String>,
+    },
+}
+
+/// What is to be done: which keys may serve, and how the body is to be changed on the way.
+#[derive(Debug)]
+pub struct Plan {
+    pub choice: Choice,
+    /// The model's name without a provider's prefix.
+    pub model: String,
+    pub model_label: Label,
+    /// The caller's own spelling as a JSON string, for the answer.
+    pub echo: Bytes,
+    pub members: Members,
+    pub stream: bool,
+    /// The caller asked for the usage chunk of a stream.
+    pub wants_usage: bool,
+    /// The caller's `api-version` on a classic path.
+    pub version: Option<ApiVersion>,
+    pub body: Body,
+}
+
+/// Where a request may go.
+#[derive(Debug)]
+pub enum Choice {
+    Pool {
+        provider: usize,
+        keys: KeySet,
+        /// The deployment that the body named outright.
+        deployment: Option<String>,
+    },
+    /// To the endpoint that came with the caller's own key.
+    Direct(Arc<Key>),
+}
+
+/// One key and what the model is called there.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    pub provider: Label,
+    pub key: Arc<Key>,
+    pub deployment: Deployment,
+    pub timeouts: Timeouts,
+}
+
+/// One request that was sent to an upstream, or could not be.
+#[derive(Debug)]
+pub struct Attempt {
+    pub candidate: Candidate,
+    pub outcome: &'static str,
+    pub duration: Duration,
+    /// `apim-request-id` of the answer, for the maker's support.
+    pub upstream_id: Option<String>,
+}
+
+/// What the caller was told.
+#[derive(Debug, Default)]
+pub struct Reply {
+    pub status: Option<StatusCode>,
+    /// Code of the gateway's own error.
+    pub code: Option<&'static str>,
+    /// What is only for the log.
+    pub cause: Option<String>,
+    pub stream: bool,
+    pub usage: Option<Usage>,
+    /// The usage was not reported, but reckoned from what was seen.
+    pub usage_estimated: bool,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    pub first_event: Option<Duration>,
+    /// Time spent waiting for the caller or an upstream.
+    pub waited: Duration,
+    pub caller_left: bool,
+    /// Why a stream did not end as its upstream promised.
+    pub stream_failure: Option<&'static str>,
+}
+
+impl Exchange {
+    pub fn new(snapshot: Arc<Snapshot>) -> Self {
+        Self {
+            snapshot,
+            started: Instant::now(),
+            received: None,
+            caller: None,
+            plan: None,
+            attempts: Vec::new(),
+            reply: Reply::default(),
+        }
+    }
+}
+
+impl Reply {
+    /// Runs a future and counts its time as waiting.
+    pub async fn waiting<F: Future>(&mut self, future: F) -> F::Output {
+        let begun = Instant::now();
+        let output = future.await;
+        self.waited += begun.elapsed();
+        output
+    }
+}

@@ -1,0 +1,48 @@
+//! Stage 7: What became of an attempt: whose fault a failure is, and whether the same request may be sent once more.
+
+use http::StatusCode;
+use pingora::http::ResponseHeader;
+
+use super::exchange::{Caller, Candidate};
+use super::refuse::Refusal;
+use crate::upstream::Fault;
+
+/// The name of an attempt's outcome in metrics and log lines.
+pub fn outcome(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        200..=399 => "success",
+        401 | 403 => "credential",
+        408 => "timeout",
+        429 => "throttled",
+        400..=499 => "client_error",
+        _ => "server_error",
+    }
+}
+
+/// The same for an attempt without an answer.
+pub fn fault(fault: &Fault) -> &'static str {
+    match fault {
+        Fault::Unresolvable(_) => "unresolvable",
+        Fault::Connect { .. } => "connect",
+        Fault::ConnectTimeout { .. } => "connect_timeout",
+        Fault::FirstByteTimeout(_) => "first_byte_timeout",
+        Fault::Idle(_) => "idle",
+        Fault::Write(_) | Fault::ClosedEarly | Fault::Broken(_) => "broken",
+        Fault::Malformed(_) => "malformed",
+        Fault::Body(_) => "body",
+    }
+}
+
+/// Whether a request that met this fault on a connection that had been used before may be sent on a fresh one: the
+/// server closed the idle connection just as the request came, so it has not seen it (RFC 9112, section 9.3.1).
+pub fn deserves_fresh_connection(fault: &Fault, reused: bool) -> bool {
+    reused && matches!(fault, Fault::ClosedEarly | Fault::Write(_))
+}
+
+/// An answer that is not for the caller: the upstream refused the gateway's credential. Whoever came with a key of
+/// their own gets the upstream's own words.
+pub fn credential_refused(head: &ResponseHeader, candidate: &Candidate, caller: &Caller) -> Option<Refusal> {
+    let refused = matches!(head.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+    let ours = !matches!(caller, Caller::Direct { .. });
+    (refused && ours).then(|| Refusal::credential(&candidate.key.name, head.status))
+}

@@ -1,0 +1,122 @@
+//! Operations that the gateway answers itself, from its own configuration.
+
+use http::HeaderValue;
+use jiff::Timestamp;
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
+use serde_json::{Value, json};
+
+use super::exchange::{Caller, Received, Reply};
+use super::refuse::{Refusal, Stop};
+use crate::catalog::Listed;
+use crate::dialect::{Dialect, Operation, query_value};
+use crate::snapshot::Snapshot;
+
+/// Names in one page of the Anthropic-shaped list, unless the caller asks otherwise.
+const PAGE: usize = 20;
+const LARGEST_PAGE: usize = 1_000;
+
+/// Whether an operation needs nobody to be known, and its answer.
+pub fn open(operation: Operation) -> Option<Value> {
+    match operation {
+        Operation::Health => Some(json!({"status": "ok"})),
+        Operation::Hello => Some(json!({})),
+        _ => None,
+    }
+}
+
+/// The answer to a caller who was admitted; `None` when an upstream has to be asked.
+pub fn answer(
+    received: &Received,
+    operation: Operation,
+    query: &str,
+    caller: &Caller,
+    snapshot: &Snapshot,
+) -> Result<Option<Value>, Refusal> {
+    match operation {
+        Operation::Models => Ok(Some(list(received.dialect, query, &visible(caller, snapshot), snapshot.created))),
+        Operation::Model => {
+            let asked = received.item.as_deref().unwrap_or_default();
+            let found = visible(caller, snapshot).into_iter().find(|listed| is_called(listed, asked));
+            let unknown = || {
+                let message = format!("model `{asked}` is not served here; `GET /v1/models` lists the names that are");
+                Refusal::new(404, "model_not_found", message).param("model")
+            };
+            let listed = found.ok_or_else(unknown)?;
+            Ok(Some(describe(received.dialect, &listed, snapshot.created)))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Sends a document of the gateway's own.
+pub async fn send(
+    session: &mut ServerSession,
+    received: &Received,
+    document: &Value,
+    reply: &mut Reply,
+) -> Result<(), Stop> {
+    let head_only = session.req_header().method == http::Method::HEAD;
+    let body = document.to_string();
+    let mut head = ResponseHeader::build(200, Some(4)).map_err(|_| Stop::Cut)?;
+    let id = HeaderValue::from_str(&received.id).unwrap_or(HeaderValue::from_static("-"));
+    for (name, value) in [
+        ("content-type", HeaderValue::from_static("application/json")),
+        ("content-length", body.len().into()),
+        ("x-request-id", id),
+    ] {
+        head.insert_header(name, value).map_err(|_| Stop::Cut)?;
+    }
+    reply.status = Some(head.status);
+    session.write_response_header(Box::new(head)).await.map_err(|_| Stop::CallerLeft)?;
+    let body = if head_only { String::new() } else { body };
+    reply.bytes_out = body.len() as u64;
+    session.write_response_body(body.into(), true).await.map_err(|_| Stop::CallerLeft)
+}
+
+/// The names that this caller may use.
+fn visible(caller: &Caller, snapshot: &Snapshot) -> Vec<Listed> {
+    let permitted = |listed: &Listed| match caller {
+        Caller::Virtual(key) => {
+            key.permits_provider(&listed.provider).is_ok() && key.permits_model(&listed.model).is_ok()
+        }
+        _ => true,
+    };
+    snapshot.catalog.list().into_iter().filter(permitted).collect()
+}
+
+fn is_called(listed: &Listed, asked: &str) -> bool {
+    let full = asked.split_once('/').is_some_and(|(provider, model)| {
+        provider.eq_ignore_ascii_case(&listed.provider) && model.eq_ignore_ascii_case(&listed.model)
+    });
+    full || listed.id.eq_ignore_ascii_case(asked)
+}
+
+fn list(dialect: Dialect, query: &str, models: &[Listed], created: i64) -> Value {
+    let describe = |listed: &Listed| describe(dialect, listed, created);
+    if dialect == Dialect::OpenAi {
+        return json!({"object": "list", "data": models.iter().map(describe).collect::<Vec<_>>()});
+    }
+    let limit = query_value(query, "limit").and_then(|limit| limit.parse().ok()).unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
+    let after = query_value(query, "after_id");
+    let start = after.and_then(|after| models.iter().position(|listed| listed.id == *after)).map_or(0, |at| at + 1);
+    let page: Vec<&Listed> = models.iter().skip(start).take(limit).collect();
+    json!({
+        "data": page.iter().map(|listed| describe(listed)).collect::<Vec<_>>(),
+        "has_more": start + page.len() < models.len(),
+        "first_id": page.first().map(|listed| &listed.id),
+        "last_id": page.last().map(|listed| &listed.id),
+    })
+}
+
+fn describe(dialect: Dialect, listed: &Listed, created: i64) -> Value {
+    match dialect {
+        Dialect::OpenAi => {
+            json!({"id": listed.id, "object": "model", "created": created, "owned_by": &*listed.provider})
+        }
+        Dialect::Anthropic => {
+            let at = Timestamp::from_second(created).unwrap_or(Timestamp::UNIX_EPOCH);
+            json!({"type": "model", "id": listed.id, "display_name": listed.id, "created_at": at.to_string()})
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The data path: the order of a request, said once.
+//!
+//! | Pingora's phase | stages |
+//! |---|---|
+//! | `new_ctx` | the request takes the configuration in force |
+//! | `request_filter` | [`receive`] head, [`admit`], [`local`] or [`receive`] body, [`plan`], then the [`lane`]: [`pick`], [`send`], [`judge`], [`relay`] |
+//! | (any) | [`refuse`] turns an error into an answer |
+//! | `logging` | [`settle`] |
+//!
+//! Operations with a JSON body run in the exchange lane: the request is read whole, and the upstream is asked from
+//! within `request_filter`, over Pingora's connection pools. Pingora's own proxying is not used for them: a body that
+//! a filter has read is lost to it past 64 KiB, and it sends an answer's head before anyone can judge the answer.
+
+mod admit;
+mod body;
+mod direct;
+mod exchange;
+mod judge;
+mod lane;
+mod local;
+mod pick;
+mod plan;
+mod receive;
+mod refuse;
+mod relay;
+mod send;
+mod settle;
+mod stream;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use pingora::connectors::TransportConnector;
+use pingora::proxy::{ProxyHttp, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType, Result};
+use prometheus::IntGauge;
+
+use crate::dialect::Operation;
+use crate::snapshot::Snapshot;
+use crate::telemetry::Metrics;
+use exchange::Exchange;
+use lane::Lane;
+use refuse::{Refusal, Stop};
+use settle::Labels;
+
+/// Seconds that an idle connection of a caller stays open. Pingora would keep it for ever after the first request.
+const KEEP_ALIVE: u64 = 75;
+
+/// The proxy service.
+pub struct Gateway {
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    connector: TransportConnector,
+    metrics: Arc<Metrics>,
+    labels: Labels,
+}
+
+/// A request in progress.
+pub struct Context {
+    exchange: Exchange,
+    _active: Active,
+}
+
+/// Counts a request for as long as it lives, however it ends.
+struct Active(IntGauge);
+
+impl Gateway {
+    pub fn new(snapshot: Arc<ArcSwap<Snapshot>>, connector: TransportConnector, metrics: Arc<Metrics>) -> Self {
+        let labels = Labels::new(Operation::ALL.iter().map(|operation| operation.name()));
+        Self { snapshot, connector, metrics, labels }
+    }
+
+    /// The request from its head to the last byte of its answer.
+    async fn serve(&self, session: &mut Session, exchange: &mut Exchange) -> Result<(), Stop> {
+        let session = &mut *session.downstream_session;
+        let snapshot = Arc::clone(&exchange.snapshot);
+        let (received, unrouted) = receive::head(session, &snapshot.trusted_proxies);
+        let received = &*exchange.received.insert(received);
+        if let Some(refusal) = unrouted {
+            return Err(refusal.into());
+        }
+        let operation = received.operation.ok_or_else(|| Refusal::unsupported("unknown"))?;
+        if let Some(document) = local::open(operation) {
+            return local::send(session, received, &document, &mut exchange.reply).await;
+        }
+        let caller = &*exchange.caller.insert(admit::identify(session.req_header(), received, &snapshot)?);
+        let query = session.req_header().uri.query().unwrap_or_default();
+        if let Some(document) = local::answer(received, operation, query, caller, &snapshot)? {
+            return local::send(session, received, &document, &mut exchange.reply).await;
+        }
+        let path = send::path(operation).ok_or_else(|| Refusal::unsupported(operation.name()))?;
+        let (body, members) = receive::body(session, snapshot.largest_body, &mut exchange.reply).await?;
+        let plan = &*exchange.plan.insert(plan::make(received, caller, &snapshot, body, members)?);
+        let lane = Lane {
+            session,
+            connector: &self.connector,
+            metrics: &self.metrics,
+            snapshot: &snapshot,
+            received,
+            operation,
+            path,
+            caller,
+            plan,
+            started: exchange.started,
+            attempts: &mut exchange.attempts,
+            reply: &mut exchange.reply,
+        };
+        lane.run().await
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = Context;
+
+    fn new_ctx(&self) -> Context {
+        let active = self.metrics.requests_active.clone();
+        active.inc();
+        Context { exchange: Exchange::new(self.snapshot.load_full()), _active: Active(active) }
+    }
+
+    async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
+        session.downstream_session.set_keepalive(Some(KEEP_ALIVE));
+        // Otherwise the next request of a caller who pipelines would abort the one in progress.
+        session.downstream_session.set_pipelining_enabled(true);
+        let exchange = &mut context.exchange;
+        let mut served = self.serve(session, exchange).await;
+        if let (Err(Stop::Refused(_)), Some(received)) = (&served, &exchange.received)
+            && let Err(Stop::Refused(refusal)) = served
+        {
+            served = refuse::answer(&mut session.downstream_session, received, *refusal, &mut exchange.reply).await;
+        }
+        match served {
+            Ok(()) => Ok(true),
+            Err(Stop::CallerLeft) => {
+                exchange.reply.caller_left = true;
+                Error::e_explain(ErrorType::ConnectionClosed, "the caller left")
+                    .map_err(|error: Box<Error>| error.into_down())
+            }
+            Err(Stop::Cut | Stop::Refused(_)) => {
+                session.downstream_session.shutdown().await;
+                Error::e_explain(ErrorType::ConnectionClosed, "the answer broke off")
+            }
+        }
+    }
+
+    /// Never reached: every request is answered in `request_filter`.
+    async fn upstream_peer(&self, _: &mut Session, _: &mut Context) -> Result<Box<HttpPeer>> {
+        Error::e_explain(ErrorType::InternalError, "no operation uses the stream lane")
+    }
+
+    /// Whatever went wrong was answered or logged where it was known.
+    fn suppress_error_log(&self, _: &Session, _: &Context, _: &Error) -> bool {
+        true
+    }
+
+    async fn fail_to_proxy(&self, _: &mut Session, _: &Error, _: &mut Context) -> pingora::proxy::FailToProxy {
+        pingora::proxy::FailToProxy { error_code: 0, can_reuse_downstream: false }
+    }
+
+    async fn logging(&self, _: &mut Session, _: Option<&Error>, context: &mut Context) {
+        settle::settle(&context.exchange, &self.labels, &self.metrics);
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

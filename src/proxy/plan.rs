@@ -1,0 +1,168 @@
+//! Stage 3: From the model's name to the keys that may serve it, for this caller.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::admit;
+use super::body::Body;
+use super::direct;
+use super::exchange::{Caller, Choice, Plan, Received};
+use super::refuse::Refusal;
+use crate::azure::{Addressing, ApiVersion};
+use crate::base::Label;
+use crate::catalog::Resolved;
+use crate::dialect::Members;
+use crate::governance::VirtualKey;
+use crate::snapshot::Snapshot;
+
+/// Longest model or deployment name. Azure's own end at 64 characters; an alias may say more.
+const LONGEST_NAME: usize = 256;
+
+/// Decides where the request may go.
+///
+/// A classic path names the model whatever the body says, as on Azure itself; else the body's `model` does.
+pub fn make(
+    received: &Received,
+    caller: &Caller,
+    snapshot: &Snapshot,
+    body: Body,
+    members: Members,
+) -> Result<Plan, Refusal> {
+    let requested = requested_model(received, &members)?;
+    let deployment = optional_text(&members, "deployment")?.map(Cow::into_owned);
+    let endpoint = optional_text(&members, "endpoint")?.map(Cow::into_owned);
+    check_fallbacks(&members)?;
+    check_look_alikes(&members)?;
+    let (choice, model, model_label) = match caller {
+        Caller::Direct { credential, endpoint: header } => {
+            let named = header.as_deref().or(endpoint.as_deref()).ok_or_else(Refusal::missing_endpoint)?;
+            let key = direct::key(named, credential, snapshot)?;
+            let model = requested.strip_prefix("azure/").unwrap_or(&requested).to_owned();
+            (Choice::Direct(Arc::new(key)), deployment.unwrap_or(model), Label::new(crate::catalog::OTHER))
+        }
+        Caller::Virtual(_) if endpoint.is_some() => return Err(admit::virtual_key_with_endpoint()),
+        Caller::Anonymous if endpoint.is_some() => return Err(admit::endpoint_without_key()),
+        Caller::Virtual(key) => pooled(&requested, deployment, Some(key), snapshot)?,
+        Caller::Anonymous => pooled(&requested, deployment, None, snapshot)?,
+    };
+    let version = received.path_model.as_ref().and(received.api_version.as_deref());
+    Ok(Plan {
+        choice,
+        model,
+        model_label,
+        echo: echo(&requested, &members),
+        stream: members.last("stream").and_then(|member| member.as_bool()).unwrap_or(false),
+        wants_usage: wants_usage(&members),
+        version: version
+            .map(str::parse::<ApiVersion>)
+            .transpose()?
+            .filter(|version| version.addressing() == Addressing::Classic),
+        members,
+        body,
+    })
+}
+
+fn requested_model<'a>(received: &'a Received, members: &'a Members) -> Result<Cow<'a, str>, Refusal> {
+    let named = match &received.path_model {
+        Some(model) => Cow::Borrowed(model.as_str()),
+        None => optional_text(members, "model")?.ok_or_else(Refusal::missing_model)?,
+    };
+    if named.is_empty() {
+        return Err(Refusal::missing_model());
+    }
+    if named.len() > LONGEST_NAME {
+        let message = format!("the model's name is longer than {LONGEST_NAME} bytes");
+        return Err(Refusal::new(400, "bad_request", message).param("model"));
+    }
+    Ok(named)
+}
+
+/// A text member, absent when it is `null`.
+fn optional_text<'a>(members: &'a Members, name: &'static str) -> Result<Option<Cow<'a, str>>, Refusal> {
+    match members.last(name) {
+        None => Ok(None),
+        Some(member) if member.is_null() => Ok(None),
+        Some(member) => match member.as_str() {
+            Some(text) => Ok(Some(text)),
+            None => Err(Refusal::new(400, "bad_request", format!("the field `{name}` must be a string")).param(name)),
+        },
+    }
+}
+
+fn check_fallbacks(members: &Members) -> Result<(), Refusal> {
+    match members.last("fallbacks") {
+        Some(fallbacks) if !fallbacks.is_null() && fallbacks.as_strings().is_none() => {
+            let message = "the field `fallbacks` must be an array of names like `provider/model`";
+            Err(Refusal::new(400, "bad_request", message).param("fallbacks"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A member like `Model` means nothing here, but might to an upstream that ignores case: what was authorised would
+/// not be what is served.
+fn check_look_alikes(members: &Members) -> Result<(), Refusal> {
+    match ["model", "deployment"].into_iter().find(|name| members.look_alikes(name).next().is_some()) {
+        None => Ok(()),
+        Some(name) => {
+            let message =
+                format!("a field is spelled like `{name}` but for the case of its letters; write it `{name}`");
+            Err(Refusal::new(400, "bad_request", message).param(name))
+        }
+    }
+}
+
+fn pooled(
+    requested: &str,
+    deployment: Option<String>,
+    caller: Option<&Arc<VirtualKey>>,
+    snapshot: &Snapshot,
+) -> Result<(Choice, String, Label), Refusal> {
+    let Resolved { provider, model, mut keys, label } = snapshot.catalog.resolve(requested)?;
+    let entry = &snapshot.providers[provider];
+    if let Some(key) = caller {
+        admit::permit(key, &entry.name, model)?;
+        if let Some(allowed) = &key.keys {
+            keys = keys.and(&allowed[provider]);
+        }
+    }
+    if let Some(deployment) = &deployment {
+        let offers = |key: &usize| {
+            let catalog = &snapshot.catalog;
+            let own = || catalog.deployment(provider, *key, model).name.eq_ignore_ascii_case(deployment);
+            let permitted = caller.is_none_or(|caller| caller.permits_model(deployment).is_ok()) || own();
+            permitted && catalog.offered(provider, *key, deployment).is_some()
+        };
+        keys = keys.iter().filter(offers).collect();
+        if keys.is_empty() {
+            let message = format!("deployment `{deployment}` is not offered for model `{model}` here");
+            return Err(Refusal::new(404, "model_not_found", message).param("deployment"));
+        }
+    }
+    if keys.is_empty() {
+        let message = format!("none of the keys that this caller may use serves model `{model}`");
+        return Err(Refusal::new(403, "model_not_allowed", message).param("model"));
+    }
+    Ok((Choice::Pool { provider, keys, deployment }, model.to_owned(), label))
+}
+
+/// The caller's spelling as it stood in the body, or of the name in the path.
+fn echo(requested: &str, members: &Members) -> Bytes {
+    let spelled = members.last("model").filter(|member| member.as_str().as_deref() == Some(requested));
+    match spelled {
+        Some(member) => member.raw.clone(),
+        None => serde_json::to_vec(requested).map_or_else(|_| Bytes::from_static(b"\"\""), Bytes::from),
+    }
+}
+
+fn wants_usage(members: &Members) -> bool {
+    #[derive(serde::Deserialize)]
+    struct StreamOptions {
+        include_usage: Option<bool>,
+    }
+    let options =
+        members.last("stream_options").map(|member| serde_json::from_slice::<Option<StreamOptions>>(&member.raw));
+    matches!(options, Some(Ok(Some(StreamOptions { include_usage: Some(true) }))))
+}

@@ -1,0 +1,106 @@
+//! Stage 1: The request as it comes in: its id, what it asks for, and its body within the caps on size and time.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use http::header;
+use ipnet::IpNet;
+use pingora::protocols::http::ServerSession;
+
+use super::body::Body;
+use super::exchange::{Received, Reply};
+use super::refuse::{Refusal, Stop};
+use crate::base::ids;
+use crate::dialect::{Dialect, Members, Peek, Surface, classify, query_value};
+
+/// Longest silence of a caller within a request's body.
+const BODY_IDLE: Duration = Duration::from_secs(30);
+
+/// Top-level members of a request that the gateway acts on.
+const FIELDS: &[&str] = &["model", "stream", "stream_options", "deployment", "endpoint", "fallbacks"];
+
+/// Understands the head. There is always a record, so that a refusal carries the request's id and speaks the dialect
+/// of its path; the refusal is there when the path is no operation.
+pub fn head(session: &ServerSession, trusted_proxies: &[IpNet]) -> (Received, Option<Refusal>) {
+    let head = session.req_header();
+    let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+    let id = text("x-request-id").filter(|id| ids::is_sane(id)).map_or_else(ids::request_id, str::to_owned);
+    let mut received = Received {
+        id,
+        operation: None,
+        path_model: None,
+        item: None,
+        api_version: query_value(head.uri.query().unwrap_or_default(), "api-version").map(Cow::into_owned),
+        dialect: Dialect::OpenAi,
+        address: address(session, trusted_proxies),
+        retry_count: text("x-stainless-retry-count").and_then(|count| count.parse().ok()),
+    };
+    // The path as it was sent decides, and nothing else does: not the `Host` header, and not the host of an
+    // absolute-form target (RFC 9112, section 3.2.2).
+    match classify(head.method.as_str(), head.uri.path()) {
+        Ok(route) => {
+            received.operation = Some(route.operation);
+            received.dialect = route.dialect;
+            received.item = route.id.map(Cow::into_owned);
+            if let Surface::Classic { deployment } = route.surface {
+                received.path_model = Some(deployment.into_owned());
+            }
+            (received, None)
+        }
+        Err(unrouted) => {
+            received.dialect = unrouted.dialect();
+            (received, Some(unrouted.into()))
+        }
+    }
+}
+
+/// Reads the whole body and notes the members that the gateway acts on, in one pass.
+pub async fn body(session: &mut ServerSession, largest: u64, reply: &mut Reply) -> Result<(Body, Members), Stop> {
+    let announced =
+        session.get_header(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > largest) {
+        return Err(Refusal::too_large(largest).into());
+    }
+    if session.get_header(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+        session.write_continue_response().await.map_err(|_| Stop::CallerLeft)?;
+    }
+    let mut body = Body::default();
+    let mut peek = Peek::new(FIELDS);
+    loop {
+        let read = reply.waiting(tokio::time::timeout(BODY_IDLE, session.read_request_body())).await;
+        let read = read.map_err(|_| Refusal::slow_body(BODY_IDLE))?;
+        let read = read.map_err(|error| {
+            // Where the body ends is unknown, so nothing after it can be a request.
+            session.set_keepalive(None);
+            Stop::from_body_read(&error)
+        });
+        let Some(chunk) = read? else { break };
+        reply.bytes_in += chunk.len() as u64;
+        if body.len() + chunk.len() as u64 > largest {
+            return Err(Refusal::too_large(largest).into());
+        }
+        peek.feed(&chunk).map_err(Refusal::from)?;
+        body.push(chunk).await.map_err(Refusal::no_room)?;
+    }
+    Ok((body, peek.finish().map_err(Refusal::from)?))
+}
+
+/// The caller's address. Behind a trusted proxy it is the last one in `x-forwarded-for` that no trusted proxy has
+/// written about itself.
+fn address(session: &ServerSession, trusted_proxies: &[IpNet]) -> Option<IpAddr> {
+    let peer = session.client_addr()?.as_inet()?.ip().to_canonical();
+    let trusted = |address: &IpAddr| trusted_proxies.iter().any(|network| network.contains(address));
+    if !trusted(&peer) {
+        return Some(peer);
+    }
+    let forwarded = session.req_header().headers.get_all("x-forwarded-for");
+    let named: Vec<IpAddr> = forwarded
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|address| address.trim().parse::<IpAddr>().ok())
+        .map(|address| address.to_canonical())
+        .collect();
+    named.iter().rev().find(|address| !trusted(address)).copied().or(Some(peer))
+}

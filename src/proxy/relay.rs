@@ -1,0 +1,249 @@
+//! Stage 8: The answer goes back: head, then body, in the caller's dialect, with its usage read in passing.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderValue, StatusCode, Version, header};
+use pingora::connectors::TransportConnector;
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
+
+use super::exchange::{Candidate, Received, Reply};
+use super::lane::caller_leaves;
+use super::refuse::{Refusal, Stop};
+use super::stream;
+use crate::azure;
+use crate::dialect::answer::Answer;
+use crate::dialect::filter_results;
+use crate::snapshot::ClientRules;
+use crate::telemetry::Metrics;
+use crate::upstream;
+
+/// Bytes of a plain answer that are held until it is complete, so that an answer that breaks off becomes an honest
+/// error. Larger ones are passed on as they come.
+const HELD: usize = 32 * 1024 * 1024;
+
+/// What the answer is told about its way.
+pub struct Route<'a> {
+    pub received: &'a Received,
+    pub rules: &'a ClientRules,
+    pub candidate: &'a Candidate,
+    /// The caller's own spelling of the model, as a JSON string.
+    pub echo: &'a Bytes,
+    pub attempts: usize,
+    pub hide_usage: bool,
+    pub deadline: Instant,
+    pub started: Instant,
+}
+
+pub struct Relay<'a> {
+    pub session: &'a mut ServerSession,
+    pub connector: &'a TransportConnector,
+    pub metrics: &'a Metrics,
+    pub reply: &'a mut Reply,
+    pub route: Route<'a>,
+}
+
+impl Relay<'_> {
+    pub async fn run(mut self, exchange: upstream::Exchange, head: ResponseHeader) -> Result<(), Stop> {
+        let of = |name: header::HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let readable = matches!(of(header::CONTENT_ENCODING), "" | "identity");
+        let media = of(header::CONTENT_TYPE).split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+        if media == "text/event-stream" {
+            self.reply.stream = true;
+            return stream::relay(&mut self, exchange, head, readable).await;
+        }
+        let editable = readable && head.status.is_success();
+        self.plain(exchange, head, editable).await
+    }
+
+    /// A plain answer: held until complete, then sent with its length.
+    async fn plain(
+        &mut self,
+        mut exchange: upstream::Exchange,
+        head: ResponseHeader,
+        editable: bool,
+    ) -> Result<(), Stop> {
+        let (mut rope, mut length) = (Vec::new(), 0);
+        let mut answer = Answer::new(Some(self.route.echo.clone()));
+        loop {
+            let mut chunks = Vec::new();
+            let more = self.read(&mut exchange, &mut chunks).await?;
+            for chunk in chunks {
+                length += chunk.len();
+                if editable {
+                    answer.feed(&chunk);
+                }
+                rope.push(chunk);
+            }
+            if !more {
+                break;
+            }
+            if length > HELD {
+                return self.pass_on(exchange, head, rope).await;
+            }
+        }
+        exchange.end(self.connector).await;
+        if editable {
+            let (edited, usage) = answer.finish(rope);
+            self.reply.usage = usage;
+            rope = edited;
+            if self.route.rules.strip_filter_results
+                && let Some(stripped) = filter_results::remove(&joined(rope.clone()))
+            {
+                rope = vec![stripped.into()];
+            }
+        }
+        let length: usize = rope.iter().map(Bytes::len).sum();
+        let mut out = self.head(&head);
+        insert(&mut out, "content-length", length.into());
+        self.begin(out).await?;
+        self.send_all(rope).await?;
+        self.end().await
+    }
+
+    /// The rest of an answer that is too large to be held.
+    async fn pass_on(
+        &mut self,
+        mut exchange: upstream::Exchange,
+        head: ResponseHeader,
+        rope: Vec<Bytes>,
+    ) -> Result<(), Stop> {
+        let mut out = self.head(&head);
+        self.unframed(&mut out);
+        self.begin(out).await?;
+        self.send_all(rope).await?;
+        loop {
+            let mut chunks = Vec::new();
+            // The head is out: a break can only be shown by breaking off as well.
+            let more = self.read(&mut exchange, &mut chunks).await.map_err(|stop| self.cut(stop))?;
+            self.send_all(chunks).await?;
+            if !more {
+                break;
+            }
+        }
+        exchange.end(self.connector).await;
+        self.end().await
+    }
+
+    /// Reads more of the answer; watches the caller and the clock meanwhile.
+    async fn read(&mut self, exchange: &mut upstream::Exchange, chunks: &mut Vec<Bytes>) -> Result<bool, Stop> {
+        let limit = self.route.candidate.timeouts.request;
+        let (session, deadline) = (&mut *self.session, self.route.deadline);
+        let read = self.reply.waiting(async {
+            tokio::select! {
+                biased;
+                read = tokio::time::timeout_at(deadline.into(), exchange.read(chunks)) => Ok(read),
+                () = caller_leaves(session) => Err(Stop::CallerLeft),
+            }
+        });
+        match read.await? {
+            Ok(read) => read.map_err(|fault| Refusal::from(fault).into()),
+            Err(_) => Err(Refusal::timed_out(limit).into()),
+        }
+    }
+
+    /// The head for the caller: the upstream's own, less what belongs to its connection, and what the gateway tells.
+    pub fn head(&self, upstream: &ResponseHeader) -> ResponseHeader {
+        let mut head = ResponseHeader::build(upstream.status, Some(upstream.headers.len() + 8))
+            .expect("the status was valid when it was received");
+        for (name, value) in &upstream.headers {
+            if azure::passes_to_caller(name.as_str()) {
+                // The name and value were headers a moment ago.
+                let _ = head.append_header(name.clone(), value.clone());
+            }
+        }
+        if upstream.status == StatusCode::TOO_MANY_REQUESTS {
+            retry_after(&mut head, upstream);
+        }
+        let route = &self.route;
+        insert(&mut head, "x-request-id", text(&route.received.id));
+        if let Some(id) = upstream.headers.get("x-request-id") {
+            insert(&mut head, "x-azgate-upstream-request-id", id.clone());
+        }
+        if route.rules.routing_headers {
+            insert(&mut head, "x-azgate-key", text(&route.candidate.key.name));
+            insert(&mut head, "x-azgate-deployment", text(&route.candidate.deployment.name));
+            insert(&mut head, "x-azgate-attempts", route.attempts.into());
+        }
+        head
+    }
+
+    /// Framing of an answer whose length is not known: chunks on HTTP/1.1, the stream's own end on HTTP/2.
+    pub fn unframed(&mut self, head: &mut ResponseHeader) {
+        if self.session.req_header().version == Version::HTTP_11 {
+            insert(head, "transfer-encoding", HeaderValue::from_static("chunked"));
+        } else if !self.session.is_http2() {
+            self.session.set_keepalive(None);
+        }
+    }
+
+    pub async fn begin(&mut self, head: ResponseHeader) -> Result<(), Stop> {
+        self.reply.status = Some(head.status);
+        let written = self.reply.waiting(self.session.write_response_header(Box::new(head))).await;
+        written.map_err(|_| Stop::CallerLeft)
+    }
+
+    pub async fn send_all(&mut self, parts: Vec<Bytes>) -> Result<(), Stop> {
+        for part in parts {
+            self.send(part).await?;
+        }
+        Ok(())
+    }
+
+    pub async fn send(&mut self, part: Bytes) -> Result<(), Stop> {
+        if part.is_empty() {
+            return Ok(());
+        }
+        self.reply.first_event.get_or_insert_with(|| self.route.started.elapsed());
+        self.reply.bytes_out += part.len() as u64;
+        let written = self.reply.waiting(self.session.write_response_body(part, false)).await;
+        written.map_err(|_| Stop::CallerLeft)
+    }
+
+    pub async fn end(&mut self) -> Result<(), Stop> {
+        let written = self.reply.waiting(self.session.write_response_body(Bytes::new(), true)).await;
+        written.map_err(|_| Stop::CallerLeft)
+    }
+
+    /// The answer has begun and cannot be completed.
+    fn cut(&mut self, stop: Stop) -> Stop {
+        match stop {
+            Stop::Refused(refusal) => {
+                super::refuse::note(&refusal, self.reply);
+                Stop::Cut
+            }
+            other => other,
+        }
+    }
+}
+
+/// Several parts as one, copying only when there is more than one: each write is a chunk and a flush of its own.
+pub fn joined(mut parts: Vec<Bytes>) -> Bytes {
+    if parts.len() == 1 {
+        return parts.pop().unwrap_or_default();
+    }
+    let mut all = BytesMut::with_capacity(parts.iter().map(Bytes::len).sum());
+    parts.iter().for_each(|part| all.extend_from_slice(part));
+    all.freeze()
+}
+
+/// A throttled caller is always told when to come back, in both spellings: SDKs read either, and give up or wait
+/// blindly without one.
+fn retry_after(head: &mut ResponseHeader, upstream: &ResponseHeader) {
+    let wait = azure::wait(&upstream.headers, SystemTime::now()).unwrap_or(Duration::from_secs(1));
+    let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+    insert(head, "retry-after", millis.div_ceil(1000).into());
+    insert(head, "retry-after-ms", millis.into());
+}
+
+fn insert(head: &mut ResponseHeader, name: &'static str, value: HeaderValue) {
+    head.insert_header(name, value).expect("the name is this file's own and the value is a header value");
+}
+
+/// A configured name as a header value; what a header cannot hold is escaped.
+fn text(value: &str) -> HeaderValue {
+    HeaderValue::from_str(value)
+        .or_else(|_| HeaderValue::from_str(&value.escape_default().to_string()))
+        .unwrap_or(HeaderValue::from_static("-"))
+}

@@ -1,0 +1,162 @@
+//! Stage 6: What goes to the upstream: path, query, headers, credential, and the body with its few changes.
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, header};
+use pingora::http::RequestHeader;
+
+use super::exchange::{Candidate, Plan};
+use super::refuse::Refusal;
+use crate::azure::{self, Addressing, ApiVersion};
+use crate::catalog::Family;
+use crate::dialect::Operation;
+use crate::dialect::splice::Edits;
+use crate::snapshot::ClientRules;
+use crate::upstream::Segment;
+
+/// A request ready to be sent, as often as needed.
+pub struct Prepared {
+    pub head: RequestHeader,
+    pub body: Vec<Segment>,
+    /// The usage chunk was asked for by the gateway and is not for the caller.
+    pub hide_usage: bool,
+}
+
+/// What is asked of an upstream.
+#[derive(Debug, Clone, Copy)]
+pub struct Form {
+    pub operation: Operation,
+    pub path: &'static str,
+}
+
+/// The path of an operation at the upstream, below the deployment or `/openai/v1`; `None` when it is not forwarded.
+pub fn path(operation: Operation) -> Option<&'static str> {
+    match operation {
+        Operation::ChatCompletions => Some("chat/completions"),
+        Operation::Completions => Some("completions"),
+        Operation::Embeddings => Some("embeddings"),
+        _ => None,
+    }
+}
+
+/// Builds the request for one candidate.
+pub fn prepare(
+    caller: &RequestHeader,
+    form: Form,
+    plan: &Plan,
+    candidate: &Candidate,
+    rules: &ClientRules,
+) -> Result<Prepared, Refusal> {
+    if candidate.deployment.family == Family::Anthropic {
+        return Err(Refusal::unsupported(&format!("{} on a Claude deployment", form.operation.name())));
+    }
+    let version = match (&plan.version, candidate.key.version.addressing()) {
+        (Some(asked), Addressing::Classic) => asked,
+        _ => &candidate.key.version,
+    };
+    let edits = Changes::of(form.operation, plan, candidate, version);
+    let pieces = edits.edits.pieces(plan.body.len());
+    let length = edits.edits.length_after(plan.body.len());
+    let target = azure::target(&candidate.key.host.endpoint.base_path, version, &candidate.deployment.name, form.path);
+    let head = head(caller, &target, length, candidate, rules)?;
+    Ok(Prepared { head, body: plan.body.segments(&pieces), hide_usage: edits.hide_usage })
+}
+
+/// The changes to the body, and whether they ask for something that the caller did not.
+struct Changes<'m> {
+    edits: Edits<'m>,
+    hide_usage: bool,
+}
+
+impl<'m> Changes<'m> {
+    fn of(operation: Operation, plan: &'m Plan, candidate: &Candidate, version: &ApiVersion) -> Self {
+        let members = &plan.members;
+        let mut edits = Edits::new(members);
+        let deployment = serde_json::to_vec(&*candidate.deployment.name).map_or_else(|_| Bytes::new(), Bytes::from);
+        let by_body = version.addressing() == Addressing::V1;
+        for member in members.all("model") {
+            // On a classic path Azure reads the path alone, and clients may leave `null` here.
+            if member.raw != deployment && (by_body || !member.is_null()) {
+                edits.replace(member, deployment.clone());
+            }
+        }
+        if by_body && members.last("model").is_none() {
+            edits.append([b"\"model\":", &*deployment].concat());
+        }
+        for field in ["deployment", "endpoint", "fallbacks"] {
+            edits.remove_all(field);
+        }
+        let hide_usage = plan.stream && !plan.wants_usage && counts_streams(operation, version);
+        if hide_usage {
+            ask_for_usage(plan, &mut edits);
+        }
+        Self { edits, hide_usage }
+    }
+}
+
+/// Whether a stream of this operation can be asked for its usage. Dated versions know the option for chat only.
+fn counts_streams(operation: Operation, version: &ApiVersion) -> bool {
+    match operation {
+        Operation::ChatCompletions => version.has_stream_options(),
+        Operation::Completions => version.addressing() == Addressing::V1,
+        _ => false,
+    }
+}
+
+fn ask_for_usage<'m>(plan: &'m Plan, edits: &mut Edits<'m>) {
+    const ASK: &[u8] = b"\"include_usage\":true";
+    match plan.members.last("stream_options") {
+        None => edits.append([b"\"stream_options\":{", ASK, b"}"].concat()),
+        Some(options) if options.is_object() && !mentions_usage(&options.raw) => {
+            // A broken object is left to the upstream, which says what is wrong with it.
+            let _ = edits.insert_into(options, ASK);
+        }
+        // `null`, or an explicit `false`: the caller's other options are kept.
+        Some(options) => edits.replace(options, with_usage(&options.raw)),
+    }
+}
+
+fn mentions_usage(options: &[u8]) -> bool {
+    memchr::memmem::find(options, b"include_usage").is_some()
+}
+
+fn with_usage(options: &[u8]) -> Bytes {
+    let parsed: Option<serde_json::Map<String, serde_json::Value>> = serde_json::from_slice(options).ok();
+    let mut parsed = parsed.unwrap_or_default();
+    parsed.insert("include_usage".to_owned(), true.into());
+    serde_json::to_vec(&parsed).map_or_else(|_| Bytes::from_static(b"{\"include_usage\":true}"), Bytes::from)
+}
+
+fn head(
+    caller: &RequestHeader,
+    target: &str,
+    length: u64,
+    candidate: &Candidate,
+    rules: &ClientRules,
+) -> Result<RequestHeader, Refusal> {
+    let invalid = |error: Box<pingora::Error>| {
+        Refusal::new(500, "internal_error", "the request could not be built").because(error.to_string())
+    };
+    let mut head = RequestHeader::build(Method::POST, target.as_bytes(), Some(12)).map_err(invalid)?;
+    let key = &candidate.key;
+    head.insert_header(header::HOST, key.host.authority.as_str()).map_err(invalid)?;
+    for (name, value) in &caller.headers {
+        if azure::passes_to_upstream(name.as_str()) || rules.forward_headers.contains(name) {
+            head.append_header(name.clone(), value.clone()).map_err(invalid)?;
+        }
+    }
+    for (name, value) in &key.headers {
+        head.insert_header(name.clone(), value.clone()).map_err(invalid)?;
+    }
+    // Compressed events could not be passed on one by one, nor their usage read.
+    head.insert_header(header::ACCEPT_ENCODING, HeaderValue::from_static("identity")).map_err(invalid)?;
+    head.insert_header(header::CONTENT_TYPE, HeaderValue::from_static("application/json")).map_err(invalid)?;
+    head.insert_header(header::CONTENT_LENGTH, length).map_err(invalid)?;
+    let (name, credential) = key.credential.clone().ok_or_else(|| no_credential(&key.name))?;
+    head.insert_header(name, credential).map_err(invalid)?;
+    Ok(head)
+}
+
+fn no_credential(key: &str) -> Refusal {
+    let message = "the gateway has no credential for this model; its operator finds the cause in the log";
+    Refusal::new(502, "credential_unavailable", message).because(format!("key `{key}` has no API key in `value`"))
+}

@@ -1,0 +1,252 @@
+//! Stage 8, for streams: each event passes at once, and the stream never lies about how it ended.
+//!
+//! The head is held until the first content event, so that a stream which begins with an error is still an answer that
+//! another attempt could replace. Once it is out, whatever goes wrong becomes an error event, never a normal end.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use pingora::http::ResponseHeader;
+use tokio::time::timeout_at;
+
+use super::lane::caller_leaves;
+use super::refuse::{self, Refusal, Stop};
+use super::relay::{Relay, joined};
+use crate::dialect::chat::ChatStream;
+use crate::dialect::stream::{ChunkTransform, Passthrough, Progress};
+use crate::dialect::usage::Usage;
+use crate::upstream::{self, Fault};
+
+/// Until then the head is held back, whichever comes first.
+const PREAMBLE_EVENTS: u64 = 64;
+const PREAMBLE_BYTES: usize = 256 * 1024;
+const PREAMBLE_TIME: Duration = Duration::from_secs(10);
+
+/// Silence after which the caller gets a comment, so that nothing between gives the connection up.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+const COMMENT: Bytes = Bytes::from_static(b": keep-alive\n\n");
+
+/// Where a stream stands for the caller.
+enum Stage {
+    /// The head and these bytes are held.
+    Held {
+        head: Box<ResponseHeader>,
+        parts: Vec<Bytes>,
+        length: usize,
+        until: Instant,
+    },
+    Begun,
+}
+
+/// What the next wait brought.
+enum Wake {
+    Read(Result<bool, Fault>),
+    Tick,
+    Deadline,
+    CallerLeft,
+}
+
+/// Relays a stream to its end.
+pub async fn relay(
+    relay: &mut Relay<'_>,
+    mut exchange: upstream::Exchange,
+    head: ResponseHeader,
+    readable: bool,
+) -> Result<(), Stop> {
+    let mut transform = transform(relay, readable);
+    let mut out = relay.head(&head);
+    relay.unframed(&mut out);
+    let until = Instant::now() + PREAMBLE_TIME;
+    let mut stage = Stage::Held { head: Box::new(out), parts: Vec::new(), length: 0, until };
+    let _active = Active::new(&relay.metrics.streams_active);
+    let ending = pump(relay, &mut exchange, &mut *transform, &mut stage).await;
+    settle_usage(relay, transform.progress());
+    let ended = match ending {
+        Ok(()) => {
+            exchange.end(relay.connector).await;
+            if transform.progress().error.is_some() {
+                relay.metrics.stream_failure("error_event");
+                relay.reply.stream_failure = Some("error_event");
+            }
+            None
+        }
+        Err(Ending::Stop(stop)) => return Err(stop),
+        Err(Ending::Failed { reason, refusal }) => {
+            relay.metrics.stream_failure(reason);
+            relay.reply.stream_failure = Some(reason);
+            Some(refusal)
+        }
+    };
+    if let (Stage::Held { .. }, Some(refusal)) = (&stage, &ended)
+        && transform.progress().events == 0
+    {
+        // Nothing of the stream was worth showing: a plain error tells more than a broken stream.
+        return Err(Stop::Refused(Box::new(Refusal {
+            cause: refusal.cause.clone(),
+            ..Refusal::new(refusal.status.as_u16(), refusal.code, refusal.message.clone())
+        })));
+    }
+    begin(relay, &mut stage).await?;
+    if let Some(refusal) = ended {
+        relay.send(refuse::event(relay.route.received.dialect, &relay.route.received.id, &refusal)).await?;
+        relay.reply.code = Some(refusal.code);
+        relay.reply.cause = refusal.cause;
+    }
+    relay.end().await
+}
+
+/// Why a stream is not simply over.
+enum Ending {
+    Stop(Stop),
+    Failed { reason: &'static str, refusal: Refusal },
+}
+
+impl From<Stop> for Ending {
+    fn from(stop: Stop) -> Self {
+        Self::Stop(stop)
+    }
+}
+
+async fn pump(
+    relay: &mut Relay<'_>,
+    exchange: &mut upstream::Exchange,
+    transform: &mut dyn ChunkTransform,
+    stage: &mut Stage,
+) -> Result<(), Ending> {
+    loop {
+        let (mut chunks, mut parts) = (Vec::new(), Vec::new());
+        let read = wait(relay, exchange, &mut chunks, stage).await?;
+        for chunk in chunks {
+            transform.push(chunk, &mut parts).map_err(|fault| Ending::Failed {
+                reason: "malformed",
+                refusal: Refusal::new(502, "upstream_broken", "the upstream sent an event that is too large")
+                    .because(fault.to_string()),
+            })?;
+        }
+        let more = match read {
+            Ok(more) => more,
+            Err(fault) => {
+                deliver(relay, stage, parts, transform.progress()).await?;
+                let reason = super::judge::fault(&fault);
+                return Err(Ending::Failed { reason, refusal: fault.into() });
+            }
+        };
+        if !more {
+            transform.finish(&mut parts);
+        }
+        deliver(relay, stage, parts, transform.progress()).await?;
+        if !more {
+            return ending(transform.progress());
+        }
+    }
+}
+
+/// An upstream that closes its stream without saying that it is complete has broken off, however clean the close.
+fn ending(progress: &Progress) -> Result<(), Ending> {
+    if progress.ended || progress.error.is_some() {
+        return Ok(());
+    }
+    let refusal = Refusal::new(502, "upstream_broken", "the upstream ended the stream before it was complete");
+    Err(Ending::Failed { reason: "truncated", refusal })
+}
+
+/// Waits for the upstream, and keeps the caller's connection alive meanwhile.
+async fn wait(
+    relay: &mut Relay<'_>,
+    exchange: &mut upstream::Exchange,
+    chunks: &mut Vec<Bytes>,
+    stage: &mut Stage,
+) -> Result<Result<bool, Fault>, Ending> {
+    let read = exchange.read(chunks);
+    tokio::pin!(read);
+    let mut quiet_since = Instant::now();
+    loop {
+        let tick = match stage {
+            Stage::Held { until, .. } => *until,
+            Stage::Begun => quiet_since + KEEP_ALIVE,
+        };
+        let (session, deadline) = (&mut *relay.session, relay.route.deadline);
+        let wake = relay.reply.waiting(async {
+            tokio::select! {
+                biased;
+                read = timeout_at(deadline.into(), &mut read) => read.map_or(Wake::Deadline, Wake::Read),
+                () = caller_leaves(session) => Wake::CallerLeft,
+                () = tokio::time::sleep_until(tick.into()) => Wake::Tick,
+            }
+        });
+        match wake.await {
+            Wake::Read(read) => return Ok(read),
+            Wake::CallerLeft => return Err(Stop::CallerLeft.into()),
+            Wake::Deadline => {
+                let refusal = Refusal::timed_out(relay.route.candidate.timeouts.request);
+                return Err(Ending::Failed { reason: "request_timeout", refusal });
+            }
+            Wake::Tick => {
+                match stage {
+                    Stage::Held { .. } => begin(relay, stage).await?,
+                    Stage::Begun => relay.send(COMMENT).await?,
+                }
+                quiet_since = Instant::now();
+            }
+        }
+    }
+}
+
+/// Passes on what has come, or adds it to what is held.
+async fn deliver(relay: &mut Relay<'_>, stage: &mut Stage, new: Vec<Bytes>, progress: &Progress) -> Result<(), Stop> {
+    match stage {
+        Stage::Begun => relay.send(joined(new)).await,
+        Stage::Held { parts, length, .. } => {
+            *length += new.iter().map(Bytes::len).sum::<usize>();
+            parts.extend(new);
+            let decided = progress.content_started || progress.ended || progress.error.is_some();
+            if decided || progress.events >= PREAMBLE_EVENTS || *length >= PREAMBLE_BYTES {
+                return begin(relay, stage).await;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Lets go of the head and of what was held with it.
+async fn begin(relay: &mut Relay<'_>, stage: &mut Stage) -> Result<(), Stop> {
+    if let Stage::Held { head, parts, .. } = std::mem::replace(stage, Stage::Begun) {
+        relay.begin(*head).await?;
+        relay.send(joined(parts)).await?;
+    }
+    Ok(())
+}
+
+fn transform(relay: &Relay<'_>, readable: bool) -> Box<dyn ChunkTransform> {
+    if !readable {
+        return Box::new(Passthrough::new());
+    }
+    let chat = ChatStream::new(Some(relay.route.echo.clone()), relay.route.hide_usage);
+    Box::new(if relay.route.rules.strip_filter_results { chat.without_filter_results() } else { chat })
+}
+
+/// What the stream reported, or else what was seen of it: one token an event is how these streams are cut.
+fn settle_usage(relay: &mut Relay<'_>, progress: &Progress) {
+    relay.reply.usage = progress.usage;
+    if progress.usage.is_none() && progress.content_events > 0 {
+        let input = relay.reply.bytes_in / 4;
+        relay.reply.usage = Some(Usage { input, output: progress.content_events, ..Usage::default() });
+        relay.reply.usage_estimated = true;
+    }
+}
+
+/// Counts a stream in progress for as long as it lives.
+struct Active<'a>(&'a prometheus::IntGauge);
+
+impl<'a> Active<'a> {
+    fn new(gauge: &'a prometheus::IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Active<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

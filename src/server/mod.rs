@@ -1,0 +1,109 @@
+//! Puts the process together: listeners, the configuration in force and its reload, the end. Knows nothing of what is
+//! in a request.
+
+mod drain;
+mod listeners;
+mod reload;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use arc_swap::ArcSwap;
+use pingora::connectors::{ConnectorOptions, TransportConnector};
+use pingora::server::Server;
+use pingora::server::configuration::{Opt, ServerConf};
+use pingora::services::background::background_service;
+
+use crate::admin::{Admin, Readiness};
+use crate::config::{self, File};
+use crate::proxy::Gateway;
+use crate::telemetry::{Metrics, logging};
+
+pub use listeners::BindError;
+
+/// Where the configuration comes from, and what the command line puts over it.
+#[derive(Debug, Clone)]
+pub struct Start {
+    pub source: Source,
+    pub listen: Option<SocketAddr>,
+    pub admin_listen: Option<SocketAddr>,
+    /// Set when a SIGHUP came before anyone could act on it.
+    pub hangup: Arc<AtomicBool>,
+}
+
+#[derive(Debug, Clone)]
+pub enum Source {
+    File(PathBuf),
+    /// Embedded; there is nothing to reload.
+    Text(String),
+}
+
+/// Serves until the process is told to end. Returns only when it cannot start.
+///
+/// # Errors
+/// When an address cannot be listened on.
+pub fn run(start: &Start, loaded: config::Loaded) -> Result<std::convert::Infallible, BindError> {
+    let file = overridden(loaded.file, start);
+    let operators = listeners::check(&file)?;
+    let metrics = Arc::new(Metrics::new());
+    logging::start(log::LevelFilter::Info, metrics.log_lines_dropped.clone());
+    for warning in &loaded.warnings {
+        log::warn!("{warning}");
+    }
+    let snapshot = Arc::new(ArcSwap::from_pointee(config::build(&file, None)));
+    metrics.config_generation.set(1);
+    metrics.config_reload_success.set(1);
+    let readiness = Arc::new(Readiness::default());
+
+    let conf = server_conf(&file);
+    let mut server = Server::new_with_opt_and_conf(Some(Opt::default()), conf);
+    server.bootstrap();
+    let connector = TransportConnector::new(Some(ConnectorOptions::from_server_conf(&server.configuration)));
+    let gateway = Gateway::new(Arc::clone(&snapshot), connector, Arc::clone(&metrics));
+    server.add_service(listeners::proxy(&server.configuration, gateway, &file));
+    let admin =
+        Admin { readiness: Arc::clone(&readiness), metrics: Arc::clone(&metrics), key: file.server.admin.key.clone() };
+    let operators = listeners::Operators { admin: Arc::new(admin), listener: operators };
+    let mut operators = background_service("operators", operators);
+    operators.threads = Some(1);
+    server.add_service(operators);
+    let drain = drain::Drain {
+        readiness: Arc::clone(&readiness),
+        metrics: Arc::clone(&metrics),
+        listen: file.server.listen.clone(),
+        grace: file.server.shutdown_grace_seconds,
+    };
+    server.add_service(background_service("drain", drain));
+    let reload = reload::Reload { start: start.clone(), running: file, snapshot, metrics };
+    server.add_service(background_service("reload", reload));
+    server.run_forever()
+}
+
+/// The configuration with the command line's addresses in place of its own.
+fn overridden(mut file: File, start: &Start) -> File {
+    if let Some(listen) = start.listen {
+        file.server.listen = vec![listen];
+    }
+    if let Some(listen) = start.admin_listen {
+        file.server.admin.listen = listen;
+    }
+    file
+}
+
+fn server_conf(file: &File) -> ServerConf {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = match file.server.worker_threads {
+        0 => cores,
+        threads => threads,
+    };
+    ServerConf {
+        threads,
+        // The drain ends the process as soon as nothing is in flight; this is the latest moment.
+        grace_period_seconds: Some(file.server.shutdown_grace_seconds.as_secs()),
+        graceful_shutdown_timeout_seconds: Some(1),
+        upstream_keepalive_pool_size: 1_024,
+        ..ServerConf::default()
+    }
+}

@@ -1,0 +1,90 @@
+//! SIGHUP: the configuration is read again and replaces the old one as a whole, or not at all.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use pingora::server::ShutdownWatch;
+use pingora::services::background::BackgroundService;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Source, Start, overridden};
+use crate::config::{self, File};
+use crate::snapshot::Snapshot;
+use crate::telemetry::Metrics;
+
+pub struct Reload {
+    pub start: Start,
+    /// What the process was started with; some of it cannot change while it runs.
+    pub running: File,
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    pub metrics: Arc<Metrics>,
+}
+
+#[async_trait]
+impl BackgroundService for Reload {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        let mut hangup = match signal(SignalKind::hangup()) {
+            Ok(hangup) => hangup,
+            Err(error) => return log::error!("SIGHUP cannot be received, so nothing can be reloaded: {error}"),
+        };
+        // One that came while the process was starting, when only a flag could take it.
+        if self.start.hangup.swap(false, Ordering::AcqRel) {
+            self.reload().await;
+        }
+        loop {
+            tokio::select! {
+                _ = shutdown.changed() => return,
+                _ = hangup.recv() => self.reload().await,
+            }
+        }
+    }
+}
+
+impl Reload {
+    async fn reload(&self) {
+        let Source::File(path) = self.start.source.clone() else {
+            return log::info!("nothing to reload: the configuration is built in");
+        };
+        let shown = path.display().to_string();
+        let read = tokio::task::spawn_blocking(move || config::load(&path)).await;
+        let loaded = match read {
+            Ok(Ok(loaded)) => loaded,
+            Ok(Err(problems)) => return self.refuse(&shown, &problems.to_string()),
+            Err(error) => return self.refuse(&shown, &error.to_string()),
+        };
+        for warning in &loaded.warnings {
+            log::warn!("{warning}");
+        }
+        let file = overridden(loaded.file, &self.start);
+        for setting in needs_restart(&self.running, &file) {
+            log::warn!("`{setting}` has changed but stays as it was until the service is restarted");
+        }
+        let old = self.snapshot.load_full();
+        let new = config::build(&file, Some(&old));
+        let generation = new.generation;
+        self.snapshot.store(Arc::new(new));
+        self.metrics.config_generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
+        self.metrics.config_reload_success.set(1);
+        log::info!("configuration {generation} from {shown} is in force");
+    }
+
+    fn refuse(&self, shown: &str, problems: &str) {
+        self.metrics.config_reload_success.set(0);
+        log::error!("{shown} was not loaded; the configuration in force stays:\n{problems}");
+    }
+}
+
+/// Settings that differ and cannot change while the process runs.
+fn needs_restart(running: &File, new: &File) -> Vec<&'static str> {
+    let (a, b) = (&running.server, &new.server);
+    let differs = [
+        ("server.listen", a.listen != b.listen),
+        ("server.admin.listen", a.admin.listen != b.admin.listen),
+        ("server.admin.key", a.admin.key != b.admin.key),
+        ("server.worker_threads", a.worker_threads != b.worker_threads),
+        ("server.shutdown_grace_seconds", a.shutdown_grace_seconds != b.shutdown_grace_seconds),
+    ];
+    differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+}

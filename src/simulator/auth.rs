@@ -1,0 +1,85 @@
+//! Who is calling: the two ways to show an API key, as strict about them as Azure.
+//! Entra tokens are not known yet, so that a Bearer on a classic path is refused as a bad token.
+
+use http::{HeaderMap, header};
+
+use super::errors::Refusal;
+use super::routes::Surface;
+
+/// The key a caller shows, whether or not it is right.
+pub fn presented(headers: &HeaderMap) -> Option<&str> {
+    let key = headers.get("api-key").and_then(|value| value.to_str().ok());
+    key.or_else(|| bearer(headers).and_then(Result::ok))
+}
+
+/// Whether the caller may enter.
+pub fn check(headers: &HeaderMap, surface: &Surface, keys: &[String]) -> Result<(), Refusal> {
+    let known = |key: &str| keys.iter().any(|known| known == key);
+    let mut shown = headers.get_all("api-key").iter();
+    let key = shown.next();
+    if shown.next().is_some() || headers.get_all(header::AUTHORIZATION).iter().count() > 1 {
+        return Err(Refusal::access_denied());
+    }
+    let key = match key.map(|value| value.to_str()) {
+        None => None,
+        Some(Ok(key)) if known(key) => Some(key),
+        Some(_) => return Err(Refusal::access_denied()),
+    };
+    match (key, bearer(headers)) {
+        (Some(_), None) => Ok(()),
+        (Some(key), Some(Ok(token))) if key == token => Ok(()),
+        (Some(_), Some(_)) => Err(Refusal::access_denied()),
+        (None, Some(Ok(token))) if *surface == Surface::V1 && known(token) => Ok(()),
+        (None, Some(_)) if *surface == Surface::V1 => Err(Refusal::access_denied()),
+        (None, Some(_)) => Err(Refusal::bad_token()),
+        (None, None) => Err(Refusal::access_denied()),
+    }
+}
+
+/// The token of a Bearer header; an error for any other scheme.
+fn bearer(headers: &HeaderMap) -> Option<Result<&str, ()>> {
+    let value = headers.get(header::AUTHORIZATION)?;
+    let token = value.to_str().ok().and_then(|text| text.split_once(' ')).filter(|(scheme, _)| {
+        // The scheme is case-insensitive by RFC 9110.
+        scheme.eq_ignore_ascii_case("bearer")
+    });
+    Some(token.map(|(_, token)| token.trim()).ok_or(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(surface: &Surface, shown: &[(&'static str, &str)]) -> u16 {
+        let mut headers = HeaderMap::new();
+        for (name, value) in shown {
+            headers.append(*name, value.parse().expect("value"));
+        }
+        check(&headers, surface, &["good".to_owned(), "also".to_owned()])
+            .map_or_else(|refusal| refusal.status, |()| 200)
+    }
+
+    #[test]
+    fn keys_are_taken_where_azure_takes_them() {
+        let classic = Surface::Classic { deployment: None, version: "2024-10-21".into() };
+        let v1 = Surface::V1;
+        for (surface, shown, expected) in [
+            (&classic, &[("api-key", "good")][..], 200),
+            (&v1, &[("api-key", "good")], 200),
+            (&v1, &[("authorization", "Bearer good")], 200),
+            (&v1, &[("authorization", "bearer also")], 200),
+            (&classic, &[("authorization", "Bearer good")], 401),
+            (&v1, &[("authorization", "good")], 401),
+            (&v1, &[("authorization", "Basic good")], 401),
+            (&v1, &[("api-key", "bad")], 401),
+            (&v1, &[], 401),
+            (&v1, &[("x-api-key", "good")], 401),
+            (&v1, &[("api-key", "good"), ("api-key", "good")], 401),
+            (&v1, &[("api-key", "good"), ("authorization", "Bearer also")], 401),
+            (&classic, &[("api-key", "good"), ("authorization", "Bearer good")], 200),
+            (&classic, &[("api-key", "bad"), ("authorization", "Bearer good")], 401),
+        ] {
+            assert_eq!(verdict(surface, shown), expected, "{surface:?} {shown:?}");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Log lines: one JSON object per line on standard output, written by a thread of its own, so that a slow reader of
+//! the log never holds up a request. What does not fit the queue is dropped and counted.
+
+use std::io::Write;
+use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
+
+use jiff::{Timestamp, Unit};
+use log::{Level, LevelFilter, Metadata, Record};
+use prometheus::IntCounter;
+use serde::Serialize;
+
+/// Lines that may wait; at a kilobyte each, 8 MiB.
+const QUEUE: usize = 8_192;
+
+static SINK: OnceLock<Sink> = OnceLock::new();
+
+struct Sink {
+    queue: SyncSender<Message>,
+    dropped: IntCounter,
+}
+
+enum Message {
+    Line(Vec<u8>),
+    /// Answered when everything before it is written.
+    Flush(SyncSender<()>),
+}
+
+/// A line about the process rather than about a request.
+#[derive(Serialize)]
+struct Event<'a> {
+    ts: String,
+    level: &'a str,
+    event: &'a str,
+    target: &'a str,
+    message: String,
+}
+
+/// Starts the writer and takes over the `log` facade. Call once, early. `dropped` counts lost lines.
+pub fn start(level: LevelFilter, dropped: IntCounter) {
+    let (queue, lines) = sync_channel(QUEUE);
+    if SINK.set(Sink { queue, dropped }).is_err() {
+        return;
+    }
+    std::thread::Builder::new().name("log".into()).spawn(move || write_lines(&lines)).expect("a thread can be started");
+    if log::set_logger(&Facade).is_ok() {
+        log::set_max_level(level);
+    }
+}
+
+/// Writes a record as one line.
+pub fn line(record: &impl Serialize) {
+    let Some(sink) = SINK.get() else { return };
+    let Ok(mut text) = serde_json::to_vec(record) else { return };
+    text.push(b'\n');
+    if let Err(TrySendError::Full(_)) = sink.queue.try_send(Message::Line(text)) {
+        sink.dropped.inc();
+    }
+}
+
+/// Waits until every line so far is written, at most a second.
+pub fn flush() {
+    let Some(sink) = SINK.get() else { return };
+    let (done, wait) = sync_channel(1);
+    if sink.queue.send(Message::Flush(done)).is_ok() {
+        // A reader that takes no line for a second gets no more of them.
+        let _ = wait.recv_timeout(Duration::from_secs(1));
+    }
+}
+
+/// The present time for a log line: RFC 3339 with milliseconds.
+pub fn now() -> String {
+    let now = Timestamp::now();
+    let rounded = now.round(Unit::Millisecond).unwrap_or(now);
+    format!("{rounded:.3}")
+}
+
+fn write_lines(lines: &Receiver<Message>) {
+    let mut out = std::io::stdout().lock();
+    let mut batch = Vec::new();
+    while let Ok(first) = lines.recv() {
+        let mut flushed = Vec::new();
+        for message in std::iter::once(first).chain(lines.try_iter().take(256)) {
+            match message {
+                Message::Line(line) => batch.extend_from_slice(&line),
+                Message::Flush(done) => flushed.push(done),
+            }
+        }
+        // A closed standard output must not end the gateway.
+        let _ = out.write_all(&batch).and_then(|()| out.flush());
+        batch.clear();
+        for done in flushed {
+            let _ = done.try_send(());
+        }
+    }
+}
+
+struct Facade;
+
+impl log::Log for Facade {
+    /// Of the libraries only what went wrong: their finer levels print whole requests, credentials included.
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("azgate") || metadata.level() <= Level::Warn
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let level = match record.level() {
+            Level::Error => "error",
+            Level::Warn => "warn",
+            Level::Info => "info",
+            Level::Debug => "debug",
+            Level::Trace => "trace",
+        };
+        line(&Event { ts: now(), level, event: "log", target: record.target(), message: record.args().to_string() });
+    }
+
+    fn flush(&self) {
+        flush();
+    }
+}

@@ -1,0 +1,133 @@
+//! The commands: results on standard output, words for humans on standard error, exit codes 0, 1 and 2.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::support::*;
+
+fn azgate(arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_azgate"))
+        .args(arguments)
+        .env_remove("AZGATE_CONFIG")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn usage_errors_end_with_2_and_version_names_the_revision() {
+    for arguments in [&["nonsense"][..], &[], &["run", "--no-such"], &["key"]] {
+        assert_eq!(azgate(arguments, "").status.code(), Some(2), "{arguments:?}");
+    }
+    let version = azgate(&["--version"], "");
+    assert!(version.status.success());
+    let shown = text(&version.stdout);
+    assert!(shown.starts_with("azgate ") && shown.contains('('), "{shown}");
+}
+
+#[test]
+fn a_new_key_and_its_hash_belong_together() {
+    let made = azgate(&["key", "new", "--json"], "");
+    let made: Value = serde_json::from_slice(&made.stdout).unwrap();
+    let key = made["key"].as_str().unwrap();
+    assert!(key.starts_with("azg-") && key.len() == 47, "{key}");
+    let hashed = azgate(&["key", "hash"], &format!("{key}\n"));
+    assert_eq!(text(&hashed.stdout).trim(), made["key_hash"].as_str().unwrap());
+    assert_ne!(azgate(&["key", "new"], "").stdout, azgate(&["key", "new"], "").stdout);
+    assert_eq!(azgate(&["key", "hash"], "\n").status.code(), Some(1));
+}
+
+#[test]
+fn check_shows_what_a_file_means_or_everything_that_is_wrong() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("c.json");
+    let shown = path.to_str().unwrap();
+    std::fs::write(&path, config("http://127.0.0.1:9").to_string()).unwrap();
+    let good = azgate(&["check", "--config", shown], "");
+    assert!(good.status.success(), "{}", text(&good.stderr));
+    let table = text(&good.stdout);
+    assert!(
+        table.contains("azure/east") && table.contains("gpt-4o = chat-east") && table.contains("tester"),
+        "{table}"
+    );
+    let json: Value = serde_json::from_slice(&azgate(&["check", "--json", "--config", shown], "").stdout).unwrap();
+    assert_eq!((json["ok"].as_bool(), json["summary"]["keys"][0]["name"].as_str()), (Some(true), Some("east")));
+
+    std::fs::write(&path, "{\n  \"provider\": {},\n  \"server\": {\"listen\": [\"nowhere\"]}\n}\n").unwrap();
+    let bad = azgate(&["check", "--config", shown], "");
+    assert_eq!((bad.status.code(), bad.stdout.len()), (Some(1), 0));
+    let problems = text(&bad.stderr);
+    assert!(problems.contains(&format!("{shown}:2:3: provider")) && problems.contains("`providers`"), "{problems}");
+    assert!(problems.contains(&format!("{shown}:3:")) && problems.contains("server.listen[0]"), "{problems}");
+    let run = azgate(&["run", "--config", shown], "");
+    assert_eq!((run.status.code(), text(&run.stderr)), (Some(1), problems), "run says the same");
+    let missing = azgate(&["check", "--config", "/no/such/file.json"], "");
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(text(&missing.stderr).contains("/no/such/file.json"));
+}
+
+#[test]
+fn an_address_in_use_is_said_at_once() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("c.json");
+    std::fs::write(&path, config("http://127.0.0.1:9").to_string()).unwrap();
+    let begun = std::time::Instant::now();
+    let run = azgate(&["run", "--config", path.to_str().unwrap(), "--listen", &address], "");
+    assert_eq!(run.status.code(), Some(1));
+    assert!(text(&run.stderr).contains(&format!("cannot listen on {address}")), "{}", text(&run.stderr));
+    assert!(begun.elapsed().as_secs() < 3);
+}
+
+#[test]
+fn schema_and_completions_are_printed() {
+    let schema: Value = serde_json::from_slice(&azgate(&["schema"], "").stdout).unwrap();
+    assert!(schema["properties"]["providers"].is_object());
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(text(&azgate(&["completions", shell], "").stdout).contains("azgate"), "{shell}");
+    }
+}
+
+/// The first command of the README, and each `curl` line that it prints.
+#[tokio::test]
+async fn the_demo_prints_lines_that_work() {
+    let listen = free_address();
+    let directory = tempfile::tempdir().unwrap();
+    let said = directory.path().join("said");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_azgate"))
+        .args(["demo", "--listen", &listen.to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(std::fs::File::create(&said).unwrap())
+        .spawn()
+        .unwrap();
+    for _ in 0..500 {
+        if tokio::net::TcpStream::connect(listen).await.is_ok() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let words = std::fs::read_to_string(&said).unwrap();
+    let script: Vec<&str> =
+        words.lines().map(str::trim).filter(|line| line.starts_with("export ") || line.starts_with("curl ")).collect();
+    assert_eq!(script.len(), 5, "{words}");
+    let expected = ["chat.completion", "[DONE]", "\"embedding\"", "\"object\":\"list\""];
+    for (line, expected) in script[1..].iter().zip(expected) {
+        let silent = line.replacen("curl ", "curl -sS ", 1);
+        let ran = Command::new("sh").args(["-c", &format!("{}\n{silent}", script[0])]).output().unwrap();
+        assert!(text(&ran.stdout).contains(expected), "{line}\n{}{}", text(&ran.stdout), text(&ran.stderr));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

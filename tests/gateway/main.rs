@@ -1,0 +1,21 @@
+//! The gateway as a process in front of the simulated Azure, one file per behaviour.
+#![cfg(test)]
+
+mod callers;
+mod chat;
+mod command_line;
+mod connections;
+mod direct;
+mod disconnect;
+mod hostile;
+mod large_bodies;
+mod models;
+mod operations;
+mod refusals;
+mod reload;
+mod secrets;
+mod selection;
+mod streams;
+mod support;
+mod telemetry;
+mod transparency;

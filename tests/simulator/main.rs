@@ -1,0 +1,9 @@
+//! The simulated Azure over real sockets: strict where Azure is strict, breaking where it is told to.
+
+mod breaks;
+mod client;
+mod connections;
+mod recorded;
+mod shapes;
+mod streams;
+mod strictness;
