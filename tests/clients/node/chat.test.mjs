@@ -58,7 +58,8 @@ for (const stream of [false, true]) {
   everyForm(test, `runTools calls the tool and answers${stream ? ', streamed' : ''}`, async (options) => {
     const cities = [];
     const tools = [weather(({ city }) => (cities.push(city), 'sunny'))];
-    const runner = chat(options).runTools({ model: MODEL, messages, tools, stream });
+    const question = [{ role: 'user', content: 'How is the weather in Zürich?' }];
+    const runner = chat(options).runTools({ model: MODEL, messages: question, tools, stream });
     assert.ok(await runner.finalContent());
     assert.equal(cities.length, 1);
     assert.equal(typeof cities[0], 'string');

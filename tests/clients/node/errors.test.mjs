@@ -16,7 +16,7 @@ const REFUSED = {
   'a model outside the key': [{ key: 'narrow' }, openai.PermissionDeniedError, 403, 'model_not_allowed'],
   'an unknown model': [{ model: 'no-such-model' }, openai.NotFoundError, 404],
   'a body over the limit': [{ content: 'x'.repeat(2 << 20) }, openai.APIError, 413, 'request_too_large'],
-  'a filtered prompt': [{ fault: 'status=400; code=content_filter' }, openai.BadRequestError, 400, 'content_filter'],
+  'a filtered prompt': [{ content: '[[filter-prompt]]' }, openai.BadRequestError, 400, 'content_filter'],
   'a broken upstream': [{ fault: 'reset-before-head' }, openai.InternalServerError, 502, 'upstream_broken'],
   'a refused gateway credential': [{ key: 'refused' }, openai.InternalServerError, 502, 'credential_unavailable'],
 };

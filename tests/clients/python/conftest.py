@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 
-from forms import FORMS, Sdk
+from forms import FORMS, Sdk, done, opened
 from stack import Stack, StartFailed
 
 collect_ignore = [] if importlib.util.find_spec("langchain_openai") else ["test_langchain.py"]
@@ -50,12 +50,18 @@ def one(request, stack) -> Sdk:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem) -> bool | None:
-    """Runs `async def` tests, each in a loop of its own."""
-    if not inspect.iscoroutinefunction(pyfuncitem.obj):
-        return None
+def pytest_pyfunc_call(pyfuncitem) -> bool:
+    """Runs `async def` tests each in a loop of its own, and closes the clients that a test opened."""
     names = inspect.signature(pyfuncitem.obj).parameters
-    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
+
+    async def run() -> None:
+        try:
+            await done(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
+        finally:
+            while opened:
+                await done(opened.pop().close())
+
+    asyncio.run(run())
     return True
 
 

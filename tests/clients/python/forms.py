@@ -18,6 +18,9 @@ FORMS = {
     "Azure base_url": ("AzureOpenAI", lambda url, _: {"base_url": f"{url}/openai"}),
 }
 
+# The clients of the running test; conftest closes them while their event loop is still there.
+opened: list = []
+
 
 @dataclass(frozen=True)
 class Sdk:
@@ -40,7 +43,9 @@ class Sdk:
         options = {"api_key": self.key, "max_retries": 0, "timeout": 20} | arguments(self.url, model) | options
         if self.is_azure:
             options["api_version"] = API_VERSION
-        return getattr(openai, f"Async{name}" if self.asynchronous else name)(**options)
+        client = getattr(openai, f"Async{name}" if self.asynchronous else name)(**options)
+        opened.append(client)
+        return client
 
 
 async def done(answer):

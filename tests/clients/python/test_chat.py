@@ -95,6 +95,29 @@ async def test_the_streaming_accumulator_puts_a_tool_call_together(sdk):
     assert completion.usage and completion.choices[0].finish_reason == "tool_calls"
 
 
+async def test_parallel_tool_calls_stay_apart(one):
+    messages = [{"role": "user", "content": "Zürich and Oslo? [[calls=3]]"}]
+    stream = one.client(MODEL).chat.completions.stream(model=MODEL, messages=messages, tools=[WEATHER])
+    _, completion = await final_completion(stream)
+    calls = completion.choices[0].message.tool_calls
+    assert len(calls) == len({call.id for call in calls}) == 3
+    assert all("city" in call.function.parsed_arguments for call in calls)
+
+
+async def test_a_refusal_arrives_as_one(one):
+    messages = [{"role": "user", "content": "[[refuse]]"}]
+    answer = await done(one.client(MODEL).chat.completions.parse(model=MODEL, messages=messages, response_format=Event))
+    assert answer.choices[0].message.refusal and answer.choices[0].message.parsed is None
+
+
+async def test_a_filtered_completion_keeps_its_partial_text(sdk):
+    messages = [{"role": "user", "content": "Tell me a story. [[filter-completion]]"}]
+    whole = await done(chat(sdk, messages=messages))
+    assert whole.choices[0].finish_reason == "content_filter"
+    chunks = await events(chat(sdk, messages=messages, stream=True))
+    assert finish_reasons(chunks) == ["content_filter"]
+
+
 async def test_a_pydantic_model_is_filled(sdk):
     answer = await done(
         sdk.client(MODEL).chat.completions.parse(model=MODEL, messages=HELLO, response_format=Event)

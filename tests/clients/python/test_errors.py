@@ -60,7 +60,6 @@ def test_a_refused_gateway_credential_is_not_the_callers_fault(form, stack):
 
 UPSTREAM = {
     "status=400": (openai.BadRequestError, 400),
-    "status=400; code=content_filter": (openai.BadRequestError, 400),
     "status=408": (openai.APIStatusError, 408),
     "status=422": (openai.UnprocessableEntityError, 422),
     "status=500": (openai.InternalServerError, 500),
@@ -80,9 +79,11 @@ async def test_an_upstream_failure_raises_its_own_exception(sdk, fault):
     assert getattr(caught.value, "status_code", None) == status
 
 
-async def test_a_filtered_prompt_says_so(sdk):
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+async def test_a_filtered_prompt_says_so(sdk, stream):
+    messages = [{"role": "user", "content": "[[filter-prompt]]"}]
     with pytest.raises(openai.BadRequestError) as caught:
-        await done(ask(sdk.client("gpt-4o"), fault="status=400; code=content_filter", stream=True))
+        await done(ask(sdk.client("gpt-4o"), messages=messages, stream=stream))
     assert caught.value.code == "content_filter"
     assert caught.value.body["innererror"]["code"] == "ResponsibleAIPolicyViolation"
 
