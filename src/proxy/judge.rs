@@ -27,6 +27,7 @@ pub fn fault(fault: &Fault) -> &'static str {
         Fault::ConnectTimeout { .. } => "connect_timeout",
         Fault::FirstByteTimeout(_) => "first_byte_timeout",
         Fault::Idle(_) => "idle",
+        Fault::Refused(_) => "refused",
         Fault::Write(_) | Fault::ClosedEarly | Fault::Broken(_) => "broken",
         Fault::Malformed(_) => "malformed",
         Fault::Body(_) => "body",
@@ -34,9 +35,14 @@ pub fn fault(fault: &Fault) -> &'static str {
 }
 
 /// Whether a request that met this fault on a connection that had been used before may be sent on a fresh one: the
-/// server closed the idle connection just as the request came, so it has not seen it (RFC 9112, section 9.3.1).
+/// server closed the idle connection just as the request came, so it has not seen it (RFC 9112, section 9.3.1). The same
+/// holds for a stream that the server says it has not touched.
 pub fn deserves_fresh_connection(fault: &Fault, reused: bool) -> bool {
-    reused && matches!(fault, Fault::ClosedEarly | Fault::Write(_))
+    match fault {
+        Fault::Refused(_) => true,
+        Fault::ClosedEarly | Fault::Write(_) => reused,
+        _ => false,
+    }
 }
 
 /// An answer that is not for the caller: the upstream refused the gateway's credential. Whoever came with a key of

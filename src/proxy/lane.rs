@@ -3,7 +3,6 @@
 
 use std::time::{Duration, Instant};
 
-use pingora::connectors::TransportConnector;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 
@@ -15,12 +14,12 @@ use super::{judge, pick, send};
 use crate::dialect::Operation;
 use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
-use crate::upstream::{self, Fault};
+use crate::upstream::{self, Connections, Fault};
 
 /// What the lane works with: the earlier stages' results, and where to note its own.
 pub struct Lane<'a> {
     pub session: &'a mut ServerSession,
-    pub connector: &'a TransportConnector,
+    pub connections: &'a Connections,
     pub metrics: &'a Metrics,
     pub snapshot: &'a Snapshot,
     pub received: &'a Received,
@@ -44,7 +43,7 @@ impl Lane<'_> {
         let deadline = self.started + candidate.timeouts.request;
         let (exchange, head) = self.attempt(&candidate, &prepared, deadline).await?;
         if let Some(refusal) = judge::credential_refused(&head, &candidate, self.caller) {
-            exchange.end(self.connector).await;
+            exchange.end(self.connections).await;
             return Err(refusal.into());
         }
         let route = Route {
@@ -57,8 +56,13 @@ impl Lane<'_> {
             deadline,
             started: self.started,
         };
-        let relay =
-            Relay { session: self.session, connector: self.connector, metrics: self.metrics, reply: self.reply, route };
+        let relay = Relay {
+            session: self.session,
+            connections: self.connections,
+            metrics: self.metrics,
+            reply: self.reply,
+            route,
+        };
         relay.run(exchange, head).await
     }
 
@@ -73,7 +77,7 @@ impl Lane<'_> {
         loop {
             let begun = Instant::now();
             let answered = {
-                let exchange = exchange(self.connector, candidate, prepared, fresh);
+                let exchange = exchange(self.connections, candidate, prepared, fresh);
                 let session = &mut *self.session;
                 self.reply.waiting(async {
                     tokio::select! {
@@ -115,14 +119,14 @@ impl Lane<'_> {
 
 /// Sends the request and waits for the answer's head.
 async fn exchange(
-    connector: &TransportConnector,
+    connections: &Connections,
     candidate: &Candidate,
     prepared: &Prepared,
     fresh: bool,
 ) -> Result<(upstream::Exchange, ResponseHeader), (Fault, bool)> {
     let limits = candidate.timeouts.exchange;
     let host = &candidate.key.host;
-    let begun = upstream::Exchange::begin(connector, host, &prepared.head, prepared.body.clone(), limits, fresh);
+    let begun = upstream::Exchange::begin(connections, host, &prepared.head, prepared.body.clone(), limits, fresh);
     let mut exchange = begun.await?;
     match exchange.head().await {
         Ok(head) => Ok((exchange, head)),

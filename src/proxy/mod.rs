@@ -31,7 +31,6 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use pingora::connectors::TransportConnector;
 use pingora::proxy::{ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
@@ -40,6 +39,7 @@ use prometheus::IntGauge;
 use crate::dialect::Operation;
 use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
+use crate::upstream::Connections;
 use exchange::Exchange;
 use lane::Lane;
 use refuse::{Refusal, Stop};
@@ -51,7 +51,7 @@ const KEEP_ALIVE: u64 = 75;
 /// The proxy service.
 pub struct Gateway {
     snapshot: Arc<ArcSwap<Snapshot>>,
-    connector: TransportConnector,
+    connections: Connections,
     metrics: Arc<Metrics>,
     labels: Labels,
 }
@@ -66,9 +66,9 @@ pub struct Context {
 struct Active(IntGauge);
 
 impl Gateway {
-    pub fn new(snapshot: Arc<ArcSwap<Snapshot>>, connector: TransportConnector, metrics: Arc<Metrics>) -> Self {
+    pub fn new(snapshot: Arc<ArcSwap<Snapshot>>, connections: Connections, metrics: Arc<Metrics>) -> Self {
         let labels = Labels::new(Operation::ALL.iter().map(|operation| operation.name()));
-        Self { snapshot, connector, metrics, labels }
+        Self { snapshot, connections, metrics, labels }
     }
 
     /// The request from its head to the last byte of its answer.
@@ -94,7 +94,7 @@ impl Gateway {
         let plan = &*exchange.plan.insert(plan::make(received, caller, &snapshot, body, members)?);
         let lane = Lane {
             session,
-            connector: &self.connector,
+            connections: &self.connections,
             metrics: &self.metrics,
             snapshot: &snapshot,
             received,

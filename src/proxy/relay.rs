@@ -4,7 +4,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, StatusCode, Version, header};
-use pingora::connectors::TransportConnector;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 
@@ -17,7 +16,7 @@ use crate::dialect::answer::Answer;
 use crate::dialect::filter_results;
 use crate::snapshot::ClientRules;
 use crate::telemetry::Metrics;
-use crate::upstream;
+use crate::upstream::{self, Connections};
 
 /// Bytes of a plain answer that are held until it is complete, so that an answer that breaks off becomes an honest
 /// error. Larger ones are passed on as they come.
@@ -38,7 +37,7 @@ pub struct Route<'a> {
 
 pub struct Relay<'a> {
     pub session: &'a mut ServerSession,
-    pub connector: &'a TransportConnector,
+    pub connections: &'a Connections,
     pub metrics: &'a Metrics,
     pub reply: &'a mut Reply,
     pub route: Route<'a>,
@@ -83,7 +82,7 @@ impl Relay<'_> {
                 return self.pass_on(exchange, head, rope).await;
             }
         }
-        exchange.end(self.connector).await;
+        exchange.end(self.connections).await;
         if editable {
             let (edited, usage) = answer.finish(rope);
             self.reply.usage = usage;
@@ -122,7 +121,7 @@ impl Relay<'_> {
                 break;
             }
         }
-        exchange.end(self.connector).await;
+        exchange.end(self.connections).await;
         self.end().await
     }
 
@@ -157,6 +156,10 @@ impl Relay<'_> {
             retry_after(&mut head, upstream);
         }
         let route = &self.route;
+        if route.attempts > 1 && upstream.status.is_server_error() {
+            // Clients that retry on top of the gateway's own retries multiply the load.
+            insert(&mut head, "x-should-retry", HeaderValue::from_static("false"));
+        }
         insert(&mut head, "x-request-id", text(&route.received.id));
         if let Some(id) = upstream.headers.get("x-request-id") {
             insert(&mut head, "x-azgate-upstream-request-id", id.clone());

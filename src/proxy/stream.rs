@@ -63,7 +63,7 @@ pub async fn relay(
     settle_usage(relay, transform.progress());
     let ended = match ending {
         Ok(()) => {
-            exchange.end(relay.connector).await;
+            exchange.end(relay.connections).await;
             if transform.progress().error.is_some() {
                 relay.metrics.stream_failure("error_event");
                 relay.reply.stream_failure = Some("error_event");

@@ -94,12 +94,6 @@ def test_a_silent_upstream_is_a_timeout(one):
     assert (caught.value.status_code, caught.value.code) == (504, "upstream_timeout")
 
 
-def test_a_failed_upstream_is_not_to_be_tried_again(one):
-    with pytest.raises(openai.InternalServerError) as caught:
-        ask(one.client("gpt-4o"), fault="status=500")
-    assert caught.value.response.headers["x-should-retry"] == "false"
-
-
 @pytest.mark.parametrize("hint", ["retry-after-ms=40", "retry-after=1"])
 def test_throttling_says_when_to_come_back_and_passes(stack, hint):
     """A model of its own: the gate that closes here is closed for nobody else."""
