@@ -121,7 +121,10 @@ impl ProxyHttp for Gateway {
     }
 
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
-        session.downstream_session.set_keepalive(Some(KEEP_ALIVE));
+        // Where the connection is to close it stays so: an HTTP/1.0 caller, two framings at once, a process that ends.
+        if session.downstream_session.get_keepalive().is_some() {
+            session.downstream_session.set_keepalive(Some(KEEP_ALIVE));
+        }
         // Otherwise the next request of a caller who pipelines would abort the one in progress.
         session.downstream_session.set_pipelining_enabled(true);
         let exchange = &mut context.exchange;

@@ -8,6 +8,7 @@ mod connections;
 mod direct;
 mod disconnect;
 mod hostile;
+mod keep_alive;
 mod large_bodies;
 mod models;
 mod operations;
