@@ -74,13 +74,15 @@ pub async fn send(
     session.write_response_body(body.into(), true).await.map_err(|_| Stop::CallerLeft)
 }
 
-/// The names that this caller may use.
+/// The names that this caller may use. None of them is for a caller with a provider key of their own, which nobody
+/// has checked: the configured keys are not theirs to use, and the names not theirs to know.
 fn visible(caller: &Caller, snapshot: &Snapshot) -> Vec<Listed> {
     let permitted = |listed: &Listed| match caller {
         Caller::Virtual(key) => {
             key.permits_provider(&listed.provider).is_ok() && key.permits_model(&listed.model).is_ok()
         }
-        _ => true,
+        Caller::Anonymous => true,
+        Caller::Direct { .. } => false,
     };
     snapshot.catalog.list().into_iter().filter(permitted).collect()
 }
