@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use futures_util::FutureExt;
 use pingora::connectors::TransportConnector;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -19,14 +19,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::address::Unresolvable;
-use super::early::Early;
+use super::early::{Coming, Early};
 use super::host::Host;
 
 /// Below this a request goes out in one write, and nobody looks for an early answer meanwhile: it fits any socket buffer.
 const ONE_WRITE: u64 = 64 * 1024;
 
 /// Interim answers (1xx) that are read over before the final one; more are a broken server.
-const MOST_INTERIM: usize = 32;
+pub(super) const MOST_INTERIM: usize = 32;
 
 /// How much is collected from what has already arrived before it is handed on.
 const ONE_READ: usize = 64 * 1024;
@@ -79,6 +79,12 @@ pub enum Fault {
     Body(std::io::Error),
 }
 
+impl Fault {
+    pub(super) fn too_many_interim() -> Self {
+        Self::Malformed(format!("more than {MOST_INTERIM} interim answers"))
+    }
+}
+
 /// An exchange whose request is out.
 pub struct Exchange {
     session: HttpSession,
@@ -128,7 +134,7 @@ impl Exchange {
                 return Ok(head.clone());
             }
         }
-        Err(Fault::Malformed(format!("more than {MOST_INTERIM} interim answers")))
+        Err(Fault::too_many_interim())
     }
 
     /// Waits for more of the body and takes what else has already arrived, so that a burst of small chunks costs its
@@ -241,16 +247,19 @@ async fn send_watching(
     limit: Duration,
 ) -> Result<(Stream, bool), Fault> {
     let (mut reader, mut writer) = tokio::io::split(stream);
-    let mut answer = BytesMut::with_capacity(4096);
+    let mut answer = Coming::default();
     let mut source = Source { segments: body.into(), queue: Queue { parts: VecDeque::from([head]) } };
     let mut failed = None;
     while let Some(queue) = source.next().await? {
         let progress = tokio::select! {
             biased;
-            read = reader.read_buf(&mut answer) => {
-                failed = read.err().map(|error| error.to_string());
-                break;
-            }
+            read = reader.read_buf(&mut answer.bytes) => match read {
+                Ok(length) if length > 0 && !answer.is_final()? => continue,
+                read => {
+                    failed = read.err().map(|error| error.to_string());
+                    break;
+                }
+            },
             written = timeout(limit, writer.write_buf(queue)) => written,
         };
         match progress {
@@ -258,24 +267,24 @@ async fn send_watching(
             Ok(Err(error)) => {
                 // The refusal may still be waiting to be read.
                 failed = Some(error.to_string());
-                let _ = timeout(Duration::from_millis(500), reader.read_buf(&mut answer)).await;
+                let _ = timeout(Duration::from_millis(500), reader.read_buf(&mut answer.bytes)).await;
                 break;
             }
             Err(_) => return Err(Fault::Write(format!("no progress for {limit:?}"))),
         }
     }
-    let finished = source.is_empty();
-    if finished && answer.is_empty() && failed.is_none() {
+    let finished = source.is_empty() && failed.is_none();
+    if finished {
         timeout(limit, writer.flush())
             .await
             .map_err(|_| Fault::Write(format!("no progress for {limit:?}")))?
             .map_err(|error| Fault::Write(error.to_string()))?;
-        return Ok((reader.unsplit(writer), false));
     }
-    if answer.is_empty() {
-        return Err(failed.map_or(Fault::ClosedEarly, Fault::Write));
+    let stream = reader.unsplit(writer);
+    if answer.bytes.is_empty() {
+        return if finished { Ok((stream, false)) } else { Err(failed.map_or(Fault::ClosedEarly, Fault::Write)) };
     }
-    Ok((Box::new(Early { first: answer.freeze(), rest: reader.unsplit(writer) }), true))
+    Ok((Box::new(Early { first: answer.bytes.freeze(), rest: stream }), true))
 }
 
 /// Buffers waiting to be written, offered to the socket together.

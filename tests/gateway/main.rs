@@ -8,6 +8,7 @@ mod connections;
 mod direct;
 mod disconnect;
 mod hostile;
+mod interim_answers;
 mod keep_alive;
 mod large_bodies;
 mod models;
