@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use futures_util::FutureExt;
@@ -27,6 +27,10 @@ const ONE_WRITE: u64 = 64 * 1024;
 
 /// Interim answers (1xx) that are read over before the final one; more are a broken server.
 pub(super) const MOST_INTERIM: usize = 32;
+
+/// A connection that was closed just as the request came is found closed within this time. Whatever breaks later may
+/// have been worked on.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// How much is collected from what has already arrived before it is handed on.
 const ONE_READ: usize = 64 * 1024;
@@ -69,6 +73,8 @@ pub enum Fault {
     FirstByteTimeout(Duration),
     #[error("the connection was closed before an answer")]
     ClosedEarly,
+    #[error("the connection was closed without an answer, after {0:?}")]
+    Abandoned(Duration),
     #[error("nothing arrived for {0:?} in the middle of the answer")]
     Idle(Duration),
     #[error("the answer broke off: {0}")]
@@ -118,14 +124,18 @@ impl Exchange {
 
     /// The head of the final answer.
     pub async fn head(&mut self) -> Result<ResponseHeader, Fault> {
-        let limit = self.limits.first_byte;
+        let (limit, begun) = (self.limits.first_byte, Instant::now());
         let read = timeout(limit, self.read_head()).await;
-        read.unwrap_or(Err(Fault::FirstByteTimeout(limit)))
+        match read.unwrap_or(Err(Fault::FirstByteTimeout(limit))) {
+            Err(Fault::ClosedEarly) if begun.elapsed() > AT_ONCE => Err(Fault::Abandoned(begun.elapsed())),
+            head => head,
+        }
     }
 
     async fn read_head(&mut self) -> Result<ResponseHeader, Fault> {
-        for _ in 0..MOST_INTERIM {
-            self.session.read_response().await.map_err(|error| head_fault(&error))?;
+        for interim in 0..MOST_INTERIM {
+            let read = self.session.read_response().await;
+            read.map_err(|error| if interim == 0 { head_fault(&error) } else { Fault::Broken(brief(&error)) })?;
             let head = self.session.resp_header().expect("read_response succeeded");
             if head.status == http::StatusCode::SWITCHING_PROTOCOLS {
                 return Err(Fault::Malformed("it switches protocols, which nobody asked for".to_owned()));

@@ -7,6 +7,7 @@ mod command_line;
 mod connections;
 mod direct;
 mod disconnect;
+mod honest_ends;
 mod hostile;
 mod interim_answers;
 mod keep_alive;

@@ -1,0 +1,36 @@
+//! What is told and counted at the end of an answer: neither more nor less than what happened.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+
+use crate::support::*;
+
+#[tokio::test]
+async fn a_request_that_an_upstream_worked_on_is_not_sent_a_second_time() {
+    let asked = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&asked);
+    // The second request on a connection is worked on for a while, and then the connection is lost.
+    let address = upstream(move |mut stream| {
+        let asked = Arc::clone(&count);
+        async move {
+            for turn in 0..2 {
+                let Some(head) = read_head(&mut stream).await else { return };
+                read_body(&mut stream, &head).await;
+                asked.fetch_add(1, Ordering::SeqCst);
+                if turn == 1 {
+                    return tokio::time::sleep(Duration::from_secs(3)).await;
+                }
+                stream.write_all(plain_answer(r#"{"model":"m"}"#).as_bytes()).await.unwrap();
+            }
+        }
+    })
+    .await;
+    let gateway = Gateway::start(&config(&format!("http://{address}"))).await;
+    assert_eq!(gateway.chat(&chat_body("Hi")).await.status, 200);
+    let answer = gateway.chat(&chat_body("Hi")).await;
+    assert_eq!((answer.status, answer.code().as_str()), (502, "upstream_broken"), "{}", answer.text());
+    assert_eq!(asked.load(Ordering::SeqCst), 2, "it is paid for each time it is answered");
+}
