@@ -80,7 +80,7 @@ impl Relay<'_> {
                 break;
             }
             if length > HELD {
-                return self.pass_on(exchange, head, rope).await;
+                return self.pass_on(exchange, head, rope, editable).await;
             }
         }
         exchange.end(self.connector).await;
@@ -102,26 +102,33 @@ impl Relay<'_> {
         self.end().await
     }
 
-    /// The rest of an answer that is too large to be held.
+    /// An answer that is not held: what was read of it, then the rest as it comes. Of a `readable` one the usage is
+    /// still read, but nothing is edited.
     async fn pass_on(
         &mut self,
         mut exchange: upstream::Exchange,
         head: ResponseHeader,
         rope: Vec<Bytes>,
+        readable: bool,
     ) -> Result<(), Stop> {
         let mut out = self.head(&head);
         self.unframed(&mut out);
         self.begin(out).await?;
-        self.send_all(rope).await?;
+        let mut meter = readable.then(|| Answer::new(None));
+        let (mut chunks, mut more) = (rope, true);
         loop {
-            let mut chunks = Vec::new();
-            // The head is out: a break can only be shown by breaking off as well.
-            let more = self.read(&mut exchange, &mut chunks).await.map_err(|stop| self.cut(stop))?;
+            if let Some(meter) = &mut meter {
+                chunks.iter().for_each(|chunk| meter.feed(chunk));
+            }
             self.send_all(chunks).await?;
             if !more {
                 break;
             }
+            chunks = Vec::new();
+            // The head is out: a break can only be shown by breaking off as well.
+            more = self.read(&mut exchange, &mut chunks).await.map_err(|stop| self.cut(stop))?;
         }
+        self.reply.usage = meter.and_then(|meter| meter.finish(Vec::new()).1);
         exchange.end(self.connector).await;
         self.end().await
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::io::AsyncWriteExt;
 
 use crate::support::*;
@@ -33,4 +34,26 @@ async fn a_request_that_an_upstream_worked_on_is_not_sent_a_second_time() {
     let answer = gateway.chat(&chat_body("Hi")).await;
     assert_eq!((answer.status, answer.code().as_str()), (502, "upstream_broken"), "{}", answer.text());
     assert_eq!(asked.load(Ordering::SeqCst), 2, "it is paid for each time it is answered");
+}
+
+#[tokio::test]
+async fn the_tokens_of_a_very_large_answer_are_counted() {
+    let vectors = "0.1,".repeat(9 << 20);
+    let body = format!(r#"{{"data":[{vectors}0],"model":"m","usage":{{"prompt_tokens":77,"total_tokens":77}}}}"#);
+    let answer = Arc::new(plain_answer(&body));
+    let address = upstream(move |mut stream| {
+        let answer = Arc::clone(&answer);
+        async move {
+            let head = read_head(&mut stream).await.unwrap();
+            read_body(&mut stream, &head).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    })
+    .await;
+    let gateway = Gateway::start(&config(&format!("http://{address}"))).await;
+    let answer = gateway.post("/v1/embeddings", &[], json!({"model": "embed", "input": "x"}).to_string()).await;
+    assert_eq!((answer.status, answer.body.len()), (200, body.len()));
+    let line = gateway.request_lines(1).await.remove(0);
+    assert_eq!(line["usage"]["input"], 77, "{line}");
 }
