@@ -51,7 +51,10 @@ impl Relay<'_> {
         let media = of(header::CONTENT_TYPE).split(';').next().unwrap_or("").trim().to_ascii_lowercase();
         if media == "text/event-stream" {
             self.reply.stream = true;
-            return stream::relay(&mut self, exchange, head, readable).await;
+            return match readable {
+                true => stream::relay(&mut self, exchange, head).await,
+                false => stream::opaque(&mut self, exchange, head).await,
+            };
         }
         let editable = readable && head.status.is_success();
         self.plain(exchange, head, editable).await
@@ -104,7 +107,7 @@ impl Relay<'_> {
 
     /// An answer that is not held: what was read of it, then the rest as it comes. Of a `readable` one the usage is
     /// still read, but nothing is edited.
-    async fn pass_on(
+    pub async fn pass_on(
         &mut self,
         mut exchange: upstream::Exchange,
         head: ResponseHeader,

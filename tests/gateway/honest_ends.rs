@@ -37,6 +37,21 @@ async fn a_request_that_an_upstream_worked_on_is_not_sent_a_second_time() {
 }
 
 #[tokio::test]
+async fn nothing_is_written_into_a_stream_that_came_compressed() {
+    let azure = azure().await;
+    let gateway = Gateway::start(&config(&azure.base_url())).await;
+    let whole = gateway.post("/v1/chat/completions", &[("x-sim-fault", "gzip")], stream_body("Hi").to_string()).await;
+    assert_eq!((whole.status, whole.header("content-encoding")), (200, "gzip"));
+    assert!(whole.complete);
+    let fault = [("x-sim-fault", "gzip; close-after-bytes=200")];
+    let broken = gateway.post("/v1/chat/completions", &fault, stream_body("Hi").to_string()).await;
+    assert!(!String::from_utf8_lossy(&broken.body).contains("error"), "no plain text among compressed bytes");
+    assert!(!broken.complete, "it breaks off as the upstream did");
+    let line = gateway.request_lines(2).await.remove(1);
+    assert_eq!(line["stream_failure"], "broken", "{line}");
+}
+
+#[tokio::test]
 async fn the_tokens_of_a_very_large_answer_are_counted() {
     let vectors = "0.1,".repeat(9 << 20);
     let body = format!(r#"{{"data":[{vectors}0],"model":"m","usage":{{"prompt_tokens":77,"total_tokens":77}}}}"#);
