@@ -57,6 +57,11 @@ pub async fn relay(relay: &mut Relay<'_>, mut exchange: upstream::Exchange, head
     let ending = pump(relay, &mut exchange, &mut transform, &mut stage).await;
     settle_usage(relay, transform.progress());
     let ended = match ending {
+        // What said that it is complete is complete, whatever becomes of its connection afterwards.
+        Err(Ending::Failed { .. }) if transform.progress().ended => {
+            exchange.end(relay.connector).await;
+            None
+        }
         Ok(()) => {
             exchange.end(relay.connector).await;
             if transform.progress().error.is_some() {

@@ -37,6 +37,26 @@ async fn a_request_that_an_upstream_worked_on_is_not_sent_a_second_time() {
 }
 
 #[tokio::test]
+async fn a_stream_that_said_it_is_done_is_done_however_its_connection_ends() {
+    let address = upstream(|mut stream| async move {
+        let head = read_head(&mut stream).await.unwrap();
+        read_body(&mut stream, &head).await;
+        let events =
+            "data: {\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\ndata: [DONE]\n\n";
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+        // No last chunk.
+        stream.write_all(format!("{head}{:x}\r\n{events}\r\n", events.len()).as_bytes()).await.unwrap();
+    })
+    .await;
+    let gateway = Gateway::start(&config(&format!("http://{address}"))).await;
+    let answer = gateway.chat(&stream_body("Hi")).await;
+    assert!(answer.text().ends_with("data: [DONE]\n\n"), "{}", answer.text());
+    assert!(answer.complete);
+    let line = gateway.request_lines(1).await.remove(0);
+    assert_eq!(line.get("stream_failure"), None, "{line}");
+}
+
+#[tokio::test]
 async fn nothing_is_written_into_a_stream_that_came_compressed() {
     let azure = azure().await;
     let gateway = Gateway::start(&config(&azure.base_url())).await;
