@@ -7,6 +7,7 @@ use pingora::protocols::http::ServerSession;
 use serde_json::{Value, json};
 
 use super::exchange::{Caller, Received, Reply};
+use super::lane::{PATIENCE, caller_takes};
 use super::refuse::{Refusal, Stop};
 use crate::catalog::Listed;
 use crate::dialect::{Dialect, Operation, query_value};
@@ -68,10 +69,10 @@ pub async fn send(
         head.insert_header(name, value).map_err(|_| Stop::Cut)?;
     }
     reply.status = Some(head.status);
-    session.write_response_header(Box::new(head)).await.map_err(|_| Stop::CallerLeft)?;
+    caller_takes(PATIENCE, session.write_response_header(Box::new(head))).await?;
     let body = if head_only { String::new() } else { body };
     reply.bytes_out = body.len() as u64;
-    session.write_response_body(body.into(), true).await.map_err(|_| Stop::CallerLeft)
+    caller_takes(PATIENCE, session.write_response_body(body.into(), true)).await
 }
 
 /// The names that this caller may use. None of them is for a caller with a provider key of their own, which nobody

@@ -28,6 +28,7 @@ mod settle;
 mod stream;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -47,6 +48,9 @@ use settle::Labels;
 
 /// Seconds that an idle connection of a caller stays open. Pingora would keep it for ever after the first request.
 const KEEP_ALIVE: u64 = 75;
+
+/// How long the end of an answer that is cut may take.
+const CLOSING: Duration = Duration::from_secs(5);
 
 /// The proxy service.
 pub struct Gateway {
@@ -142,7 +146,8 @@ impl ProxyHttp for Gateway {
                     .map_err(|error: Box<Error>| error.into_down())
             }
             Err(Stop::Cut | Stop::Refused(_)) => {
-                session.downstream_session.shutdown().await;
+                // Closing flushes first, which a caller who reads nothing would hold up for ever.
+                let _ = tokio::time::timeout(CLOSING, session.downstream_session.shutdown()).await;
                 Error::e_explain(ErrorType::ConnectionClosed, "the answer broke off")
             }
         }

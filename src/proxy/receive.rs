@@ -10,6 +10,7 @@ use pingora::protocols::http::ServerSession;
 
 use super::body::Body;
 use super::exchange::{Received, Reply};
+use super::lane::{PATIENCE, caller_takes};
 use super::refuse::{Refusal, Stop};
 use crate::base::ids;
 use crate::dialect::{Dialect, Members, Peek, Surface, classify, query_value};
@@ -63,7 +64,7 @@ pub async fn body(session: &mut ServerSession, largest: u64, reply: &mut Reply) 
         return Err(Refusal::too_large(largest).into());
     }
     if session.get_header(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
-        session.write_continue_response().await.map_err(|_| Stop::CallerLeft)?;
+        caller_takes(PATIENCE, session.write_continue_response()).await?;
     }
     let mut body = Body::default();
     let mut peek = Peek::new(FIELDS);

@@ -10,6 +10,7 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 
 use super::exchange::{Received, Reply};
+use super::lane::{PATIENCE, caller_takes};
 use crate::azure::UnknownVersion;
 use crate::catalog::Unresolved;
 use crate::dialect::error::{ErrorView, render, render_event};
@@ -239,8 +240,8 @@ pub async fn answer(
         session.set_keepalive(None);
         insert("connection", HeaderValue::from_static("close"));
     }
-    session.write_response_header(Box::new(head)).await.map_err(|_| Stop::CallerLeft)?;
-    session.write_response_body(body, true).await.map_err(|_| Stop::CallerLeft)?;
+    caller_takes(PATIENCE, session.write_response_header(Box::new(head))).await?;
+    caller_takes(PATIENCE, session.write_response_body(body, true)).await?;
     if unread {
         linger(session).await;
     }

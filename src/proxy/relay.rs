@@ -9,7 +9,7 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 
 use super::exchange::{Candidate, Received, Reply};
-use super::lane::caller_leaves;
+use super::lane::{caller_leaves, caller_takes};
 use super::refuse::{Refusal, Stop};
 use super::stream;
 use crate::azure;
@@ -22,6 +22,10 @@ use crate::upstream;
 /// Bytes of a plain answer that are held until it is complete, so that an answer that breaks off becomes an honest
 /// error. Larger ones are passed on as they come.
 const HELD: usize = 32 * 1024 * 1024;
+
+/// Bytes that are written at a time, and that the caller must take within the limit on silence: a larger part would cut
+/// off a caller who is slow but steady.
+const ONE_WRITE: usize = 256 * 1024;
 
 /// What the answer is told about its way.
 pub struct Route<'a> {
@@ -190,8 +194,8 @@ impl Relay<'_> {
 
     pub async fn begin(&mut self, head: ResponseHeader) -> Result<(), Stop> {
         self.reply.status = Some(head.status);
-        let written = self.reply.waiting(self.session.write_response_header(Box::new(head))).await;
-        written.map_err(|_| Stop::CallerLeft)
+        let write = self.session.write_response_header(Box::new(head));
+        self.reply.waiting(caller_takes(self.route.candidate.timeouts.exchange.idle, write)).await
     }
 
     pub async fn send_all(&mut self, parts: Vec<Bytes>) -> Result<(), Stop> {
@@ -201,19 +205,23 @@ impl Relay<'_> {
         Ok(())
     }
 
-    pub async fn send(&mut self, part: Bytes) -> Result<(), Stop> {
-        if part.is_empty() {
-            return Ok(());
+    pub async fn send(&mut self, mut part: Bytes) -> Result<(), Stop> {
+        while !part.is_empty() {
+            self.reply.first_event.get_or_insert_with(|| self.route.started.elapsed());
+            let piece = part.split_to(part.len().min(ONE_WRITE));
+            self.reply.bytes_out += piece.len() as u64;
+            self.write(piece, false).await?;
         }
-        self.reply.first_event.get_or_insert_with(|| self.route.started.elapsed());
-        self.reply.bytes_out += part.len() as u64;
-        let written = self.reply.waiting(self.session.write_response_body(part, false)).await;
-        written.map_err(|_| Stop::CallerLeft)
+        Ok(())
     }
 
     pub async fn end(&mut self) -> Result<(), Stop> {
-        let written = self.reply.waiting(self.session.write_response_body(Bytes::new(), true)).await;
-        written.map_err(|_| Stop::CallerLeft)
+        self.write(Bytes::new(), true).await
+    }
+
+    async fn write(&mut self, piece: Bytes, end: bool) -> Result<(), Stop> {
+        let write = self.session.write_response_body(piece, end);
+        self.reply.waiting(caller_takes(self.route.candidate.timeouts.exchange.idle, write)).await
     }
 
     /// The answer has begun and cannot be completed.

@@ -18,6 +18,7 @@ mod refusals;
 mod reload;
 mod secrets;
 mod selection;
+mod slow_callers;
 mod streams;
 mod support;
 mod telemetry;
