@@ -16,6 +16,9 @@ use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
 use crate::upstream::{self, Connections, Fault};
 
+/// How long a caller may take nothing of an answer that is the gateway's own.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
 /// What the lane works with: the earlier stages' results, and where to note its own.
 pub struct Lane<'a> {
     pub session: &'a mut ServerSession,
@@ -132,6 +135,12 @@ async fn exchange(
         Ok(head) => Ok((exchange, head)),
         Err(fault) => Err((fault, exchange.reused)),
     }
+}
+
+/// Writes to the caller. One who takes nothing of it for so long is as good as gone, and holds an upstream meanwhile.
+pub async fn caller_takes(limit: Duration, write: impl Future<Output = pingora::Result<()>>) -> Result<(), Stop> {
+    let written = tokio::time::timeout(limit, write).await;
+    written.ok().and_then(Result::ok).ok_or(Stop::CallerLeft)
 }
 
 /// Ends when the caller has gone: its connection or stream was closed or reset. Pingora's call does not end otherwise,

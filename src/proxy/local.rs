@@ -7,6 +7,7 @@ use pingora::protocols::http::ServerSession;
 use serde_json::{Value, json};
 
 use super::exchange::{Caller, Received, Reply};
+use super::lane::{PATIENCE, caller_takes};
 use super::refuse::{Refusal, Stop};
 use crate::catalog::Listed;
 use crate::dialect::{Dialect, Operation, query_value};
@@ -68,19 +69,21 @@ pub async fn send(
         head.insert_header(name, value).map_err(|_| Stop::Cut)?;
     }
     reply.status = Some(head.status);
-    session.write_response_header(Box::new(head)).await.map_err(|_| Stop::CallerLeft)?;
+    caller_takes(PATIENCE, session.write_response_header(Box::new(head))).await?;
     let body = if head_only { String::new() } else { body };
     reply.bytes_out = body.len() as u64;
-    session.write_response_body(body.into(), true).await.map_err(|_| Stop::CallerLeft)
+    caller_takes(PATIENCE, session.write_response_body(body.into(), true)).await
 }
 
-/// The names that this caller may use.
+/// The names that this caller may use. None of them is for a caller with a provider key of their own, which nobody
+/// has checked: the configured keys are not theirs to use, and the names not theirs to know.
 fn visible(caller: &Caller, snapshot: &Snapshot) -> Vec<Listed> {
     let permitted = |listed: &Listed| match caller {
         Caller::Virtual(key) => {
             key.permits_provider(&listed.provider).is_ok() && key.permits_model(&listed.model).is_ok()
         }
-        _ => true,
+        Caller::Anonymous => true,
+        Caller::Direct { .. } => false,
     };
     snapshot.catalog.list().into_iter().filter(permitted).collect()
 }

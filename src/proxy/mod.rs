@@ -28,6 +28,7 @@ mod settle;
 mod stream;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -47,6 +48,9 @@ use settle::Labels;
 
 /// Seconds that an idle connection of a caller stays open. Pingora would keep it for ever after the first request.
 const KEEP_ALIVE: u64 = 75;
+
+/// How long the end of an answer that is cut may take.
+const CLOSING: Duration = Duration::from_secs(5);
 
 /// The proxy service.
 pub struct Gateway {
@@ -121,7 +125,10 @@ impl ProxyHttp for Gateway {
     }
 
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
-        session.downstream_session.set_keepalive(Some(KEEP_ALIVE));
+        // Where the connection is to close it stays so: an HTTP/1.0 caller, two framings at once, a process that ends.
+        if session.downstream_session.get_keepalive().is_some() {
+            session.downstream_session.set_keepalive(Some(KEEP_ALIVE));
+        }
         // Otherwise the next request of a caller who pipelines would abort the one in progress.
         session.downstream_session.set_pipelining_enabled(true);
         let exchange = &mut context.exchange;
@@ -139,7 +146,8 @@ impl ProxyHttp for Gateway {
                     .map_err(|error: Box<Error>| error.into_down())
             }
             Err(Stop::Cut | Stop::Refused(_)) => {
-                session.downstream_session.shutdown().await;
+                // Closing flushes first, which a caller who reads nothing would hold up for ever.
+                let _ = tokio::time::timeout(CLOSING, session.downstream_session.shutdown()).await;
                 Error::e_explain(ErrorType::ConnectionClosed, "the answer broke off")
             }
         }

@@ -1,7 +1,7 @@
 //! Stage 1: The request as it comes in: its id, what it asks for, and its body within the caps on size and time.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use http::header;
@@ -10,6 +10,7 @@ use pingora::protocols::http::ServerSession;
 
 use super::body::Body;
 use super::exchange::{Received, Reply};
+use super::lane::{PATIENCE, caller_takes};
 use super::refuse::{Refusal, Stop};
 use crate::base::ids;
 use crate::dialect::{Dialect, Members, Peek, Surface, classify, query_value};
@@ -63,7 +64,7 @@ pub async fn body(session: &mut ServerSession, largest: u64, reply: &mut Reply) 
         return Err(Refusal::too_large(largest).into());
     }
     if session.get_header(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
-        session.write_continue_response().await.map_err(|_| Stop::CallerLeft)?;
+        caller_takes(PATIENCE, session.write_continue_response()).await?;
     }
     let mut body = Body::default();
     let mut peek = Peek::new(FIELDS);
@@ -86,8 +87,9 @@ pub async fn body(session: &mut ServerSession, largest: u64, reply: &mut Reply) 
     Ok((body, peek.finish().map_err(Refusal::from)?))
 }
 
-/// The caller's address. Behind a trusted proxy it is the last one in `x-forwarded-for` that no trusted proxy has
-/// written about itself.
+/// The caller's address. Behind a trusted proxy it is the last entry of `x-forwarded-for` that no trusted proxy has
+/// written about itself. One that is no address makes the caller unknown and is never skipped: a proxy wrote it, and
+/// what stands before it may be the caller's own word.
 fn address(session: &ServerSession, trusted_proxies: &[IpNet]) -> Option<IpAddr> {
     let peer = session.client_addr()?.as_inet()?.ip().to_canonical();
     let trusted = |address: &IpAddr| trusted_proxies.iter().any(|network| network.contains(address));
@@ -95,12 +97,15 @@ fn address(session: &ServerSession, trusted_proxies: &[IpNet]) -> Option<IpAddr>
         return Some(peer);
     }
     let forwarded = session.req_header().headers.get_all("x-forwarded-for");
-    let named: Vec<IpAddr> = forwarded
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|address| address.trim().parse::<IpAddr>().ok())
-        .map(|address| address.to_canonical())
-        .collect();
-    named.iter().rev().find(|address| !trusted(address)).copied().or(Some(peer))
+    let entries = forwarded.iter().rev().flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
+    let mut strangers = entries.map(forwarded_address).filter(|entry| !entry.as_ref().is_some_and(trusted));
+    strangers.next().unwrap_or(Some(peer))
+}
+
+/// One entry of `x-forwarded-for`; some proxies, Azure's among them, write the port too.
+fn forwarded_address(entry: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(entry).ok()?.trim();
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let address = bare.parse().or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip()));
+    address.ok().map(|address: IpAddr| address.to_canonical())
 }

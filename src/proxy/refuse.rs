@@ -10,6 +10,7 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 
 use super::exchange::{Received, Reply};
+use super::lane::{PATIENCE, caller_takes};
 use crate::azure::UnknownVersion;
 use crate::catalog::Unresolved;
 use crate::dialect::error::{ErrorView, render, render_event};
@@ -197,9 +198,12 @@ impl From<Fault> for Refusal {
             Fault::FirstByteTimeout(_) | Fault::Idle(_) => {
                 (504, "upstream_timeout", "the upstream did not answer in time")
             }
-            Fault::Write(_) | Fault::Refused(_) | Fault::ClosedEarly | Fault::Broken(_) | Fault::Malformed(_) => {
-                (502, "upstream_broken", "the upstream's answer broke off")
-            }
+            Fault::Write(_)
+            | Fault::Refused(_)
+            | Fault::ClosedEarly
+            | Fault::Abandoned(_)
+            | Fault::Broken(_)
+            | Fault::Malformed(_) => (502, "upstream_broken", "the upstream's answer broke off"),
             Fault::Body(_) => (503, "overloaded", "the request's body cannot be held at the moment"),
         };
         Self::new(status, code, message).because(fault.to_string())
@@ -239,8 +243,8 @@ pub async fn answer(
         session.set_keepalive(None);
         insert("connection", HeaderValue::from_static("close"));
     }
-    session.write_response_header(Box::new(head)).await.map_err(|_| Stop::CallerLeft)?;
-    session.write_response_body(body, true).await.map_err(|_| Stop::CallerLeft)?;
+    caller_takes(PATIENCE, session.write_response_header(Box::new(head))).await?;
+    caller_takes(PATIENCE, session.write_response_body(body, true)).await?;
     if unread {
         linger(session).await;
     }

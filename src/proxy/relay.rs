@@ -8,7 +8,7 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 
 use super::exchange::{Candidate, Received, Reply};
-use super::lane::caller_leaves;
+use super::lane::{caller_leaves, caller_takes};
 use super::refuse::{Refusal, Stop};
 use super::stream;
 use crate::azure;
@@ -21,6 +21,10 @@ use crate::upstream::{self, Connections};
 /// Bytes of a plain answer that are held until it is complete, so that an answer that breaks off becomes an honest
 /// error. Larger ones are passed on as they come.
 const HELD: usize = 32 * 1024 * 1024;
+
+/// Bytes that are written at a time, and that the caller must take within the limit on silence: a larger part would cut
+/// off a caller who is slow but steady.
+const ONE_WRITE: usize = 256 * 1024;
 
 /// What the answer is told about its way.
 pub struct Route<'a> {
@@ -50,7 +54,10 @@ impl Relay<'_> {
         let media = of(header::CONTENT_TYPE).split(';').next().unwrap_or("").trim().to_ascii_lowercase();
         if media == "text/event-stream" {
             self.reply.stream = true;
-            return stream::relay(&mut self, exchange, head, readable).await;
+            return match readable {
+                true => stream::relay(&mut self, exchange, head).await,
+                false => stream::opaque(&mut self, exchange, head).await,
+            };
         }
         let editable = readable && head.status.is_success();
         self.plain(exchange, head, editable).await
@@ -79,7 +86,7 @@ impl Relay<'_> {
                 break;
             }
             if length > HELD {
-                return self.pass_on(exchange, head, rope).await;
+                return self.pass_on(exchange, head, rope, editable).await;
             }
         }
         exchange.end(self.connections).await;
@@ -101,26 +108,33 @@ impl Relay<'_> {
         self.end().await
     }
 
-    /// The rest of an answer that is too large to be held.
-    async fn pass_on(
+    /// An answer that is not held: what was read of it, then the rest as it comes. Of a `readable` one the usage is
+    /// still read, but nothing is edited.
+    pub async fn pass_on(
         &mut self,
         mut exchange: upstream::Exchange,
         head: ResponseHeader,
         rope: Vec<Bytes>,
+        readable: bool,
     ) -> Result<(), Stop> {
         let mut out = self.head(&head);
         self.unframed(&mut out);
         self.begin(out).await?;
-        self.send_all(rope).await?;
+        let mut meter = readable.then(|| Answer::new(None));
+        let (mut chunks, mut more) = (rope, true);
         loop {
-            let mut chunks = Vec::new();
-            // The head is out: a break can only be shown by breaking off as well.
-            let more = self.read(&mut exchange, &mut chunks).await.map_err(|stop| self.cut(stop))?;
+            if let Some(meter) = &mut meter {
+                chunks.iter().for_each(|chunk| meter.feed(chunk));
+            }
             self.send_all(chunks).await?;
             if !more {
                 break;
             }
+            chunks = Vec::new();
+            // The head is out: a break can only be shown by breaking off as well.
+            more = self.read(&mut exchange, &mut chunks).await.map_err(|stop| self.cut(stop))?;
         }
+        self.reply.usage = meter.and_then(|meter| meter.finish(Vec::new()).1);
         exchange.end(self.connections).await;
         self.end().await
     }
@@ -183,8 +197,8 @@ impl Relay<'_> {
 
     pub async fn begin(&mut self, head: ResponseHeader) -> Result<(), Stop> {
         self.reply.status = Some(head.status);
-        let written = self.reply.waiting(self.session.write_response_header(Box::new(head))).await;
-        written.map_err(|_| Stop::CallerLeft)
+        let write = self.session.write_response_header(Box::new(head));
+        self.reply.waiting(caller_takes(self.route.candidate.timeouts.exchange.idle, write)).await
     }
 
     pub async fn send_all(&mut self, parts: Vec<Bytes>) -> Result<(), Stop> {
@@ -194,19 +208,23 @@ impl Relay<'_> {
         Ok(())
     }
 
-    pub async fn send(&mut self, part: Bytes) -> Result<(), Stop> {
-        if part.is_empty() {
-            return Ok(());
+    pub async fn send(&mut self, mut part: Bytes) -> Result<(), Stop> {
+        while !part.is_empty() {
+            self.reply.first_event.get_or_insert_with(|| self.route.started.elapsed());
+            let piece = part.split_to(part.len().min(ONE_WRITE));
+            self.reply.bytes_out += piece.len() as u64;
+            self.write(piece, false).await?;
         }
-        self.reply.first_event.get_or_insert_with(|| self.route.started.elapsed());
-        self.reply.bytes_out += part.len() as u64;
-        let written = self.reply.waiting(self.session.write_response_body(part, false)).await;
-        written.map_err(|_| Stop::CallerLeft)
+        Ok(())
     }
 
     pub async fn end(&mut self) -> Result<(), Stop> {
-        let written = self.reply.waiting(self.session.write_response_body(Bytes::new(), true)).await;
-        written.map_err(|_| Stop::CallerLeft)
+        self.write(Bytes::new(), true).await
+    }
+
+    async fn write(&mut self, piece: Bytes, end: bool) -> Result<(), Stop> {
+        let write = self.session.write_response_body(piece, end);
+        self.reply.waiting(caller_takes(self.route.candidate.timeouts.exchange.idle, write)).await
     }
 
     /// The answer has begun and cannot be completed.

@@ -13,7 +13,7 @@ use super::lane::caller_leaves;
 use super::refuse::{self, Refusal, Stop};
 use super::relay::{Relay, joined};
 use crate::dialect::chat::ChatStream;
-use crate::dialect::stream::{ChunkTransform, Passthrough, Progress};
+use crate::dialect::stream::{ChunkTransform, Progress};
 use crate::dialect::usage::Usage;
 use crate::upstream::{self, Fault};
 
@@ -47,21 +47,21 @@ enum Wake {
 }
 
 /// Relays a stream to its end.
-pub async fn relay(
-    relay: &mut Relay<'_>,
-    mut exchange: upstream::Exchange,
-    head: ResponseHeader,
-    readable: bool,
-) -> Result<(), Stop> {
-    let mut transform = transform(relay, readable);
+pub async fn relay(relay: &mut Relay<'_>, mut exchange: upstream::Exchange, head: ResponseHeader) -> Result<(), Stop> {
+    let mut transform = transform(relay);
     let mut out = relay.head(&head);
     relay.unframed(&mut out);
     let until = Instant::now() + PREAMBLE_TIME;
     let mut stage = Stage::Held { head: Box::new(out), parts: Vec::new(), length: 0, until };
     let _active = Active::new(&relay.metrics.streams_active);
-    let ending = pump(relay, &mut exchange, &mut *transform, &mut stage).await;
+    let ending = pump(relay, &mut exchange, &mut transform, &mut stage).await;
     settle_usage(relay, transform.progress());
     let ended = match ending {
+        // What said that it is complete is complete, whatever becomes of its connection afterwards.
+        Err(Ending::Failed { .. }) if transform.progress().ended => {
+            exchange.end(relay.connections).await;
+            None
+        }
         Ok(()) => {
             exchange.end(relay.connections).await;
             if transform.progress().error.is_some() {
@@ -93,6 +93,18 @@ pub async fn relay(
         relay.reply.cause = refusal.cause;
     }
     relay.end().await
+}
+
+/// Relays a stream that came in a coding which cannot be read. Nothing may be written into it, neither a comment nor an
+/// error event, so one that breaks off is cut.
+pub async fn opaque(relay: &mut Relay<'_>, exchange: upstream::Exchange, head: ResponseHeader) -> Result<(), Stop> {
+    let _active = Active::new(&relay.metrics.streams_active);
+    let relayed = relay.pass_on(exchange, head, Vec::new(), false).await;
+    if let Err(Stop::Cut) = relayed {
+        relay.metrics.stream_failure("broken");
+        relay.reply.stream_failure = Some("broken");
+    }
+    relayed
 }
 
 /// Why a stream is not simply over.
@@ -217,12 +229,9 @@ async fn begin(relay: &mut Relay<'_>, stage: &mut Stage) -> Result<(), Stop> {
     Ok(())
 }
 
-fn transform(relay: &Relay<'_>, readable: bool) -> Box<dyn ChunkTransform> {
-    if !readable {
-        return Box::new(Passthrough::new());
-    }
+fn transform(relay: &Relay<'_>) -> ChatStream {
     let chat = ChatStream::new(Some(relay.route.echo.clone()), relay.route.hide_usage);
-    Box::new(if relay.route.rules.strip_filter_results { chat.without_filter_results() } else { chat })
+    if relay.route.rules.strip_filter_results { chat.without_filter_results() } else { chat }
 }
 
 /// What the stream reported, or else what was seen of it: one token an event is how these streams are cut.

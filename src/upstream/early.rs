@@ -1,22 +1,58 @@
-//! A connection on which the other side has begun to answer before the request was out: the bytes that were read
-//! while writing come first, then the connection itself.
+//! An answer that comes before the request is out: telling a final one from interim ones, and the connection on which
+//! it came, where the bytes that were read while writing come first, then the connection itself.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use pingora::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
     UniqueID, UniqueIDType, raw_connect::ProxyDigest,
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
+use super::fault::{Fault, MOST_INTERIM};
+
+/// Longest head of an interim answer.
+const LONGEST_HEAD: usize = 64 * 1024;
+
+/// Bytes of `HTTP/1.1 100`, enough to know an answer's status.
+const STATUS_END: usize = 12;
+
+/// What was read while the request was still being written.
+#[derive(Debug, Default)]
+pub(super) struct Coming {
+    pub(super) bytes: BytesMut,
+    interim: usize,
+}
+
 #[derive(Debug)]
 pub(super) struct Early {
     pub(super) first: Bytes,
     pub(super) rest: Stream,
+}
+
+impl Coming {
+    /// Whether a final answer has begun, so that the rest of the request is not wanted. Interim answers are read over:
+    /// a server may send them unasked, and then waits for the rest (RFC 9110, section 15.2).
+    pub(super) fn is_final(&mut self) -> Result<bool, Fault> {
+        while self.bytes.len() >= STATUS_END {
+            let interim = self.bytes.starts_with(b"HTTP/1.") && self.bytes[9] == b'1' && self.bytes[9..12] != *b"101";
+            if !interim {
+                return Ok(true);
+            }
+            match memchr::memmem::find(&self.bytes, b"\r\n\r\n") {
+                Some(_) if self.interim == MOST_INTERIM => return Err(Fault::too_many_interim()),
+                Some(end) => self.bytes.advance(end + 4),
+                None if self.bytes.len() > LONGEST_HEAD => return Ok(true),
+                None => return Ok(false),
+            }
+            self.interim += 1;
+        }
+        Ok(false)
+    }
 }
 
 impl AsyncRead for Early {

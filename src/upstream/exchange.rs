@@ -1,7 +1,7 @@
 //! One exchange with a host, whichever version of HTTP its connection speaks: the request out, the answer in as it comes.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -18,6 +18,10 @@ use super::segment::Segment;
 
 /// How much is collected from what has already arrived before it is handed on.
 const ONE_READ: usize = 64 * 1024;
+
+/// A connection that was closed just as the request came is found closed within this time. Whatever breaks later may
+/// have been worked on.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// Time limits of one exchange.
 #[derive(Debug, Clone, Copy)]
@@ -76,12 +80,15 @@ impl Exchange {
 
     /// The head of the final answer.
     pub async fn head(&mut self) -> Result<ResponseHeader, Fault> {
-        let limit = self.limits.first_byte;
+        let (limit, begun) = (self.limits.first_byte, Instant::now());
         let read = match &mut self.wire {
             Wire::Http1(wire) => timeout(limit, wire.head()).await,
             Wire::Http2(wire) => timeout(limit, wire.head()).await,
         };
-        read.unwrap_or(Err(Fault::FirstByteTimeout(limit)))
+        match read.unwrap_or(Err(Fault::FirstByteTimeout(limit))) {
+            Err(Fault::ClosedEarly) if begun.elapsed() > AT_ONCE => Err(Fault::Abandoned(begun.elapsed())),
+            head => head,
+        }
     }
 
     /// Waits for more of the body and takes what else has already arrived, so that a burst of small chunks costs its

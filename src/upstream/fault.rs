@@ -6,6 +6,9 @@ use pingora::{Error, ErrorType, RetryType};
 
 use super::address::Unresolvable;
 
+/// Interim answers (1xx) that are read over before the final one; more are a broken server.
+pub(super) const MOST_INTERIM: usize = 32;
+
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     #[error(transparent)]
@@ -23,6 +26,8 @@ pub enum Fault {
     FirstByteTimeout(Duration),
     #[error("the connection was closed before an answer")]
     ClosedEarly,
+    #[error("the connection was closed without an answer, after {0:?}")]
+    Abandoned(Duration),
     #[error("nothing arrived for {0:?} in the middle of the answer")]
     Idle(Duration),
     #[error("the answer broke off: {0}")]
@@ -34,6 +39,10 @@ pub enum Fault {
 }
 
 impl Fault {
+    pub(super) fn too_many_interim() -> Self {
+        Self::Malformed(format!("more than {MOST_INTERIM} interim answers"))
+    }
+
     /// What kept the head of an answer from being read.
     pub(super) fn in_head(error: &Error) -> Self {
         if matches!(error.retry, RetryType::Decided(true)) {

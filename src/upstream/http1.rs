@@ -3,22 +3,19 @@
 
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Stream;
 use pingora::protocols::http::v1::client::{HttpSession, http_req_header_to_wire};
 use pingora::time::timeout;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::early::Early;
-use super::fault::Fault;
+use super::early::{Coming, Early};
+use super::fault::{Fault, MOST_INTERIM, brief};
 use super::segment::{Queue, Segment, Source};
 
 /// Below this a request goes out in one write, and nobody looks for an early answer meanwhile: it fits any socket buffer.
 const ONE_WRITE: u64 = 64 * 1024;
-
-/// Interim answers (1xx) that are read over before the final one; more are a broken server.
-const MOST_INTERIM: usize = 32;
 
 /// How long a server that stopped reading may take to say why.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -49,8 +46,10 @@ impl Http1 {
     }
 
     pub(super) async fn head(&mut self) -> Result<ResponseHeader, Fault> {
-        for _ in 0..MOST_INTERIM {
-            self.session.read_response().await.map_err(|error| Fault::in_head(&error))?;
+        for interim in 0..MOST_INTERIM {
+            let read = self.session.read_response().await;
+            // A server that has said something has seen the request.
+            read.map_err(|error| if interim == 0 { Fault::in_head(&error) } else { Fault::Broken(brief(&error)) })?;
             let head = self.session.resp_header().expect("read_response succeeded");
             if head.status == http::StatusCode::SWITCHING_PROTOCOLS {
                 return Err(Fault::Malformed("it switches protocols, which nobody asked for".to_owned()));
@@ -59,7 +58,7 @@ impl Http1 {
                 return Ok(head.clone());
             }
         }
-        Err(Fault::Malformed(format!("more than {MOST_INTERIM} interim answers")))
+        Err(Fault::too_many_interim())
     }
 
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, Fault> {
@@ -91,16 +90,19 @@ async fn send_at_once(mut stream: Stream, mut queue: Queue, limit: Duration) -> 
 /// answer is lost if the connection is reset while nobody reads. Returns whether the request was cut short.
 async fn send_watching(stream: Stream, mut source: Source, limit: Duration) -> Result<(Stream, bool), Fault> {
     let (mut reader, mut writer) = tokio::io::split(stream);
-    let mut answer = BytesMut::with_capacity(4096);
+    let mut answer = Coming::default();
     let mut failed = None;
     while let Some(queue) = source.next().await.map_err(Fault::Body)? {
         debug_assert!(queue.has_remaining());
         let progress = tokio::select! {
             biased;
-            read = reader.read_buf(&mut answer) => {
-                failed = read.err().map(|error| error.to_string());
-                break;
-            }
+            read = reader.read_buf(&mut answer.bytes) => match read {
+                Ok(length) if length > 0 && !answer.is_final()? => continue,
+                read => {
+                    failed = read.err().map(|error| error.to_string());
+                    break;
+                }
+            },
             written = timeout(limit, writer.write_buf(queue)) => written,
         };
         match progress {
@@ -108,21 +110,22 @@ async fn send_watching(stream: Stream, mut source: Source, limit: Duration) -> R
             Ok(Err(error)) => {
                 // The refusal may still be waiting to be read.
                 failed = Some(error.to_string());
-                let _ = timeout(LAST_WORDS, reader.read_buf(&mut answer)).await;
+                let _ = timeout(LAST_WORDS, reader.read_buf(&mut answer.bytes)).await;
                 break;
             }
             Err(_) => return Err(stuck(limit)),
         }
     }
-    if source.is_empty() && answer.is_empty() && failed.is_none() {
+    let finished = source.is_empty() && failed.is_none();
+    if finished {
         let flushed = timeout(limit, writer.flush()).await.map_err(|_| stuck(limit))?;
         flushed.map_err(|error| Fault::Write(error.to_string()))?;
-        return Ok((reader.unsplit(writer), false));
     }
-    if answer.is_empty() {
-        return Err(failed.map_or(Fault::ClosedEarly, Fault::Write));
+    let stream = reader.unsplit(writer);
+    if answer.bytes.is_empty() {
+        return if finished { Ok((stream, false)) } else { Err(failed.map_or(Fault::ClosedEarly, Fault::Write)) };
     }
-    Ok((Box::new(Early { first: answer.freeze(), rest: reader.unsplit(writer) }), true))
+    Ok((Box::new(Early { first: answer.bytes.freeze(), rest: stream }), true))
 }
 
 fn stuck(limit: Duration) -> Fault {

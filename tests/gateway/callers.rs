@@ -129,6 +129,43 @@ async fn the_address_behind_a_trusted_proxy_counts_and_cannot_be_claimed_by_othe
 }
 
 #[tokio::test]
+async fn an_entry_that_a_trusted_proxy_wrote_is_never_skipped_for_one_of_the_callers() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let azure = azure().await;
+    // The proxy itself is inside the network too: not knowing the caller must not make it the caller.
+    let keys = json!([{"name": "n", "value": "n", "allowed_networks": ["10.0.0.0/8", "127.0.0.0/8"]}]);
+    let mut config = with_keys(&azure.base_url(), keys);
+    config["server"]["trusted_proxies"] = json!(["127.0.0.0/8", "192.168.0.0/16"]);
+    let gateway = Gateway::start(&config).await;
+    for (forwarded, status) in [
+        (&b"10.1.1.1:4711"[..], 200),
+        (b"10.1.1.1, 192.168.1.1:80", 200),
+        (b"10.1.1.1, 203.0.113.9:4711", 403),
+        (b"10.1.1.1, [2001:db8::1]:443", 403),
+        (b"10.1.1.1, [2001:db8::1]", 403),
+        (b"10.1.1.1, unknown", 403),
+        (b"10.1.1.1, _hidden", 403),
+        (b"10.1.1.1,", 403),
+        (b"junk", 403),
+        (b"\xe9, 203.0.113.9", 403),
+        (b"\xe9", 403),
+        (b"10.1.1.1\r\nx-forwarded-for: \xe9, 203.0.113.9", 403),
+    ] {
+        let body = chat_body("Hi").to_string();
+        let length = body.len();
+        let head =
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\napi-key: n\r\nconnection: close\r\nx-forwarded-for: ";
+        let rest = format!("\r\ncontent-length: {length}\r\n\r\n{body}");
+        let mut stream = tokio::net::TcpStream::connect(gateway.address).await.unwrap();
+        stream.write_all(&[head, forwarded, rest.as_bytes()].concat()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let shown = forwarded.escape_ascii();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{shown}: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn without_enforcement_strangers_pass_as_anonymous_but_bad_keys_do_not_become_good() {
     let azure = azure().await;
     let mut config = config(&azure.base_url());

@@ -69,3 +69,17 @@ async fn the_list_follows_a_reload() {
     gateway.until_metric("azgate_config_generation", 2.0).await;
     assert_eq!(ids(&gateway.get("/v1/models").await), ["fresh"]);
 }
+
+#[tokio::test]
+async fn a_key_that_nobody_checked_opens_no_list() {
+    let azure = azure().await;
+    let mut config = config(&azure.base_url());
+    config["client"]["allow_direct_keys"] = json!(true);
+    let gateway = Gateway::start(&config).await;
+    for path in ["/v1/models", "/anthropic/v1/models"] {
+        let answer = send(gateway.address, http::Method::GET, path, &[("api-key", "whatever")], "").await;
+        assert_eq!(ids(&answer), Vec::<String>::new(), "{}", answer.text());
+    }
+    let one = send(gateway.address, http::Method::GET, "/v1/models/gpt-4o", &[("api-key", "whatever")], "").await;
+    assert_eq!(one.status, 404);
+}
