@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
+use pingora::time::timeout;
 
 use super::exchange::{Attempt, Caller, Candidate, Plan, Received, Reply};
 use super::refuse::{Refusal, Stop};
@@ -85,7 +86,7 @@ impl Lane<'_> {
                 self.reply.waiting(async {
                     tokio::select! {
                         biased;
-                        answered = tokio::time::timeout_at(deadline.into(), exchange) => Ok(answered),
+                        answered = until(deadline, exchange) => Ok(answered),
                         () = caller_leaves(session) => Err(Stop::CallerLeft),
                     }
                 })
@@ -137,9 +138,15 @@ async fn exchange(
     }
 }
 
+/// Waits for a future until a moment. Pingora's coarse timers: a precise one of the runtime's would wake the event loop
+/// for every request and every event of a stream.
+pub async fn until<F: Future>(deadline: Instant, future: F) -> Result<F::Output, pingora::time::Elapsed> {
+    timeout(deadline.saturating_duration_since(Instant::now()), future).await
+}
+
 /// Writes to the caller. One who takes nothing of it for so long is as good as gone, and holds an upstream meanwhile.
 pub async fn caller_takes(limit: Duration, write: impl Future<Output = pingora::Result<()>>) -> Result<(), Stop> {
-    let written = tokio::time::timeout(limit, write).await;
+    let written = timeout(limit, write).await;
     written.ok().and_then(Result::ok).ok_or(Stop::CallerLeft)
 }
 

@@ -8,7 +8,7 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 
 use super::exchange::{Candidate, Received, Reply};
-use super::lane::{caller_leaves, caller_takes};
+use super::lane::{caller_leaves, caller_takes, until};
 use super::refuse::{Refusal, Stop};
 use super::stream;
 use crate::azure;
@@ -146,7 +146,7 @@ impl Relay<'_> {
         let read = self.reply.waiting(async {
             tokio::select! {
                 biased;
-                read = tokio::time::timeout_at(deadline.into(), exchange.read(chunks)) => Ok(read),
+                read = until(deadline, exchange.read(chunks)) => Ok(read),
                 () = caller_leaves(session) => Err(Stop::CallerLeft),
             }
         });
