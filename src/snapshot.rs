@@ -13,7 +13,7 @@ use crate::base::globs::Globs;
 use crate::base::{KeySet, Label};
 use crate::catalog::Catalog;
 use crate::governance::Callers;
-use crate::pool::Rotations;
+use crate::pool::{Breaker, BreakerRules, Gates, Rotations};
 use crate::upstream::{Host, Limits};
 
 pub struct Snapshot {
@@ -29,6 +29,7 @@ pub struct Snapshot {
     pub providers: Vec<Provider>,
     /// For requests with a caller's own key.
     pub direct_timeouts: Timeouts,
+    pub direct_breaker: BreakerRules,
     /// When the configuration came into force, in seconds since 1970.
     pub created: i64,
 }
@@ -48,6 +49,10 @@ pub struct Provider {
     pub name: Arc<str>,
     pub label: Label,
     pub rotations: Arc<Rotations>,
+    /// Keys of the same priority, the best first.
+    pub tiers: Vec<KeySet>,
+    pub retries: Retries,
+    pub breaker: BreakerRules,
     /// In the order of the catalog.
     pub keys: Vec<Arc<Key>>,
     pub timeouts: Timeouts,
@@ -62,8 +67,20 @@ pub struct Key {
     /// credential.
     pub credential: Option<(HeaderName, HeaderValue)>,
     pub version: ApiVersion,
+    /// Where the key has been throttled, and until when.
+    pub gates: Arc<Gates>,
+    /// Whether the key is sick.
+    pub breaker: Arc<Breaker>,
     /// Added to every request, over a caller's.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// How often and how soon a request is tried again after a failure.
+#[derive(Debug, Clone, Copy)]
+pub struct Retries {
+    pub most: u32,
+    pub first_wait: Duration,
+    pub longest_wait: Duration,
 }
 
 #[derive(Debug, Clone, Copy)]

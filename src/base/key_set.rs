@@ -35,6 +35,12 @@ impl KeySet {
         Self::trimmed(long.words.iter().zip(rest).map(|(a, b)| a | b).collect())
     }
 
+    /// What is in this one only.
+    pub fn without(&self, other: &Self) -> Self {
+        let rest = other.words.iter().copied().chain(std::iter::repeat(0));
+        Self::trimmed(self.words.iter().zip(rest).map(|(a, b)| a & !b).collect())
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
         self.words.iter().enumerate().flat_map(|(at, &word)| {
             std::iter::successors((word != 0).then_some(word), |word| Some(word & (word - 1)).filter(|word| *word != 0))
@@ -73,6 +79,7 @@ mod tests {
             prop_assert_eq!(x.iter().collect::<BTreeSet<_>>(), a.clone());
             prop_assert_eq!(x.and(&y), a.intersection(&b).copied().collect::<KeySet>());
             prop_assert_eq!(x.or(&y), a.union(&b).copied().collect::<KeySet>());
+            prop_assert_eq!(x.without(&y), a.difference(&b).copied().collect::<KeySet>());
             prop_assert_eq!(x.is_empty(), a.is_empty());
             prop_assert!((0..300).all(|i| x.contains(i) == a.contains(&i)));
         }

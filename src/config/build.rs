@@ -1,6 +1,6 @@
 //! From the validated file to what runs. Cannot fail: whatever could is a problem that was found before.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
@@ -8,11 +8,11 @@ use jiff::Timestamp;
 
 use super::file::{self, File, ProviderKind};
 use crate::azure::KEY_HEADER;
-use crate::base::{Endpoint, Label};
+use crate::base::{Endpoint, KeySet, Label};
 use crate::catalog::{Api, Catalog, Family, KeyNames, ProviderNames};
 use crate::governance::{Callers, VirtualKey};
-use crate::pool::Rotations;
-use crate::snapshot::{ClientRules, Key, Provider, Snapshot, Timeouts};
+use crate::pool::{BreakerRules, Rotations};
+use crate::snapshot::{ClientRules, Key, Provider, Retries, Snapshot, Timeouts};
 use crate::upstream::{Address, Host, Limits, Protocols, Reach, Rules, certificates};
 
 /// Longest time without progress while a request is written to an upstream.
@@ -34,6 +34,7 @@ pub fn build(file: &File, old: Option<&Snapshot>) -> Snapshot {
         catalog: Catalog::new(names),
         providers,
         direct_timeouts: timeouts(&file::NetworkConfig::default()),
+        direct_breaker: breaker(&file::CircuitBreaker::default()),
         created: Timestamp::now().as_second(),
     }
 }
@@ -62,9 +63,24 @@ fn provider(name: &str, settings: &file::Provider, old: Option<&Snapshot>) -> Pr
         name: name.into(),
         label: Label::new(name),
         rotations: kept.map_or_else(|| Arc::new(Rotations::new(weights)), Arc::clone),
+        tiers: tiers(&settings.keys),
+        retries: Retries {
+            most: settings.network_config.max_retries,
+            first_wait: settings.network_config.retry_backoff_initial,
+            longest_wait: settings.network_config.retry_backoff_max,
+        },
+        breaker: breaker(&settings.circuit_breaker),
         keys: settings.keys.iter().map(|key| Arc::new(provider_key(key, settings, old))).collect(),
         timeouts: timeouts(&settings.network_config),
     }
+}
+
+fn tiers(keys: &[file::Key]) -> Vec<KeySet> {
+    let mut tiers: BTreeMap<u32, KeySet> = BTreeMap::new();
+    for (index, key) in keys.iter().enumerate() {
+        tiers.entry(key.priority).or_default().insert(index);
+    }
+    tiers.into_values().collect()
 }
 
 fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provider>) -> Key {
@@ -85,16 +101,23 @@ fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provide
         value.set_sensitive(true);
         Some((HeaderName::from_bytes(name.as_bytes()).ok()?, value))
     };
+    let credential = key.value.as_ref().and_then(|value| {
+        let mut value = HeaderValue::from_str(value.expose()).ok()?;
+        value.set_sensitive(true);
+        Some((HeaderName::from_static(KEY_HEADER), value))
+    });
+    // A key is the same key while its name, endpoint and credential are.
+    let same =
+        |old: &&Arc<Key>| *old.name == *key.name && old.host.endpoint == endpoint && old.credential == credential;
+    let same = old.and_then(|old| old.keys.iter().find(same));
     Key {
         name: key.name.as_str().into(),
         label: Label::new(&key.name),
         host: Arc::new(Host::new(endpoint, address, rules)),
-        credential: key.value.as_ref().and_then(|value| {
-            let mut value = HeaderValue::from_str(value.expose()).ok()?;
-            value.set_sensitive(true);
-            Some((HeaderName::from_static(KEY_HEADER), value))
-        }),
+        credential,
         version: azure.api_version,
+        gates: same.map(|old| Arc::clone(&old.gates)).unwrap_or_default(),
+        breaker: same.map(|old| Arc::clone(&old.breaker)).unwrap_or_default(),
         headers: added.filter_map(header).collect(),
     }
 }
@@ -120,6 +143,16 @@ fn address(endpoint: &Endpoint, old: Option<&Provider>) -> Arc<Address> {
         || Arc::new(Address::new(endpoint.host.as_str(), endpoint.port, Reach::Any)),
         |host| host.address(),
     )
+}
+
+fn breaker(breaker: &file::CircuitBreaker) -> BreakerRules {
+    BreakerRules {
+        consecutive_failures: breaker.consecutive_failures,
+        failure_ratio: breaker.failure_ratio,
+        min_requests: breaker.min_requests,
+        window: breaker.window_seconds,
+        open: breaker.open_seconds,
+    }
 }
 
 fn timeouts(network: &file::NetworkConfig) -> Timeouts {

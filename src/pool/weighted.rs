@@ -64,6 +64,13 @@ impl Rotation {
     }
 }
 
+impl Rotation {
+    /// The next key in turn that is `open`. Tickets of closed keys are passed by, so the open ones share in proportion.
+    pub fn next_open(&self, open: impl Fn(usize) -> bool) -> Option<usize> {
+        (0..self.cycle.len()).find_map(|_| self.next().filter(|key| open(*key)))
+    }
+}
+
 impl Rotations {
     /// `weights` by key index.
     pub fn new(weights: impl IntoIterator<Item = f64>) -> Self {

@@ -47,6 +47,8 @@ pub fn key(endpoint: &str, credential: &HeaderValue, snapshot: &Snapshot) -> Res
         host: Arc::new(host),
         credential: Some((credential_header(credential), credential.clone())),
         version: VERSION,
+        gates: Arc::default(),
+        breaker: Arc::default(),
         headers: Vec::new(),
     })
 }

@@ -13,6 +13,7 @@ use crate::base::{KeySet, Label};
 use crate::catalog::Deployment;
 use crate::dialect::{Dialect, Members, Operation, Usage};
 use crate::governance::VirtualKey;
+use crate::pool::BreakerRules;
 use crate::snapshot::{Key, Snapshot, Timeouts};
 
 use super::body::Body;
@@ -96,9 +97,12 @@ pub enum Choice {
 #[derive(Debug, Clone)]
 pub struct Candidate {
     pub provider: Label,
+    /// Of the key within its provider.
+    pub index: usize,
     pub key: Arc<Key>,
     pub deployment: Deployment,
     pub timeouts: Timeouts,
+    pub breaker: BreakerRules,
 }
 
 /// One request that was sent to an upstream, or could not be.

@@ -1,10 +1,16 @@
-//! Stage 7: What became of an attempt: whose fault a failure is, and whether the same request may be sent once more.
+//! Stage 7: What became of an attempt: whose fault a failure is, what the key learns from it, and whether the same
+//! request may be tried again, here or elsewhere.
+
+use std::time::{Instant, SystemTime};
 
 use http::StatusCode;
 use pingora::http::ResponseHeader;
 
 use super::exchange::{Caller, Candidate};
 use super::refuse::Refusal;
+use crate::azure;
+use crate::pool::Change;
+use crate::routing::Verdict;
 use crate::upstream::Fault;
 
 /// The name of an attempt's outcome in metrics and log lines.
@@ -34,6 +40,25 @@ pub fn fault(fault: &Fault) -> &'static str {
     }
 }
 
+/// What an answer says about trying again. 404 is a deployment or a path that this key does not have; another may.
+/// Other answers of the 400 class, content filters included, would be the same everywhere.
+pub fn status(status: StatusCode) -> Verdict {
+    match status.as_u16() {
+        401 | 403 | 404 | 429 => Verdict::Closed,
+        408 | 500..=599 => Verdict::Sick,
+        _ => Verdict::Keep,
+    }
+}
+
+/// The same for an attempt without an answer.
+pub fn failure(fault: &Fault) -> Verdict {
+    match fault {
+        Fault::Unresolvable(_) | Fault::Connect { .. } | Fault::Refused(_) => Verdict::Closed,
+        Fault::Body(_) => Verdict::Keep,
+        _ => Verdict::Sick,
+    }
+}
+
 /// Whether a request that met this fault on a connection that had been used before may be sent on a fresh one: the
 /// server closed the idle connection just as the request came, so it has not seen it (RFC 9112, section 9.3.1). A
 /// connection that broke after a while or after an interim answer does not count: the request may have been worked on,
@@ -43,6 +68,34 @@ pub fn deserves_fresh_connection(fault: &Fault, reused: bool) -> bool {
         Fault::Refused(_) => true,
         Fault::ClosedEarly | Fault::Write(_) => reused,
         _ => false,
+    }
+}
+
+/// Lets the key remember an answer: throttling closes its gate for the deployment, a failure counts towards its
+/// breaker, and anything else shows that it works.
+pub fn learn(candidate: &Candidate, head: &ResponseHeader) {
+    let (gates, deployment) = (&candidate.key.gates, &candidate.deployment.name);
+    if head.status == StatusCode::TOO_MANY_REQUESTS {
+        return gates.close(deployment, Instant::now(), azure::wait(&head.headers, SystemTime::now()));
+    }
+    gates.passed(deployment);
+    note_health(candidate, status(head.status) != Verdict::Sick);
+}
+
+/// The same for an attempt without an answer.
+pub fn learn_fault(candidate: &Candidate, fault: &Fault) {
+    if !matches!(fault, Fault::Body(_) | Fault::Refused(_)) {
+        note_health(candidate, false);
+    }
+}
+
+fn note_health(candidate: &Candidate, works: bool) {
+    let (key, rules, now) = (&candidate.key, &candidate.breaker, Instant::now());
+    let change = if works { key.breaker.worked(rules, now) } else { key.breaker.failed(rules, now) };
+    match change {
+        Some(Change::Opened) => log::warn!("key `{}` keeps failing and is left alone for {:?}", key.name, rules.open),
+        Some(Change::Closed) => log::info!("key `{}` works again", key.name),
+        None => {}
     }
 }
 

@@ -7,18 +7,24 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::time::timeout;
 
-use super::exchange::{Attempt, Caller, Candidate, Plan, Received, Reply};
+use super::exchange::{Attempt, Caller, Candidate, Choice, Plan, Received, Reply};
 use super::refuse::{Refusal, Stop};
 use super::relay::{Relay, Route};
 use super::send::Prepared;
 use super::{judge, pick, send};
+use crate::base::KeySet;
 use crate::dialect::Operation;
+use crate::routing::{Course, Next, RetryBudget, Verdict};
 use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
 use crate::upstream::{self, Connections, Fault};
 
 /// How long a caller may take nothing of an answer that is the gateway's own.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An answer that is not wanted is read over up to this size and time, for the sake of its connection.
+const LEFT_BEHIND: usize = 64 * 1024;
+const LEAVING: Duration = Duration::from_millis(200);
 
 /// What the lane works with: the earlier stages' results, and where to note its own.
 pub struct Lane<'a> {
@@ -32,32 +38,129 @@ pub struct Lane<'a> {
     pub path: &'static str,
     pub caller: &'a Caller,
     pub plan: &'a Plan,
+    pub budget: &'a RetryBudget,
     pub started: Instant,
     pub attempts: &'a mut Vec<Attempt>,
     pub reply: &'a mut Reply,
 }
 
 impl Lane<'_> {
-    /// Sends the request and relays the answer.
+    /// Sends the request, to another key where that helps, and relays the answer.
     pub async fn run(mut self) -> Result<(), Stop> {
-        let candidate = pick::next(self.plan, self.snapshot)?;
-        let rules = &self.snapshot.client;
-        let form = send::Form { operation: self.operation, path: self.path };
-        let prepared = send::prepare(self.session.req_header(), form, self.plan, &candidate, rules)?;
-        let deadline = self.started + candidate.timeouts.request;
-        let (exchange, head) = self.attempt(&candidate, &prepared, deadline).await?;
-        if let Some(refusal) = judge::credential_refused(&head, &candidate, self.caller) {
-            exchange.end(self.connections).await;
-            return Err(refusal.into());
+        self.budget.earn();
+        let (all, most) = (pick::keys(self.plan), self.most_retries());
+        let mut course = Course::new(all.clone(), most);
+        let mut candidate = self.pick(&all)?;
+        loop {
+            let rules = &self.snapshot.client;
+            let form = send::Form { operation: self.operation, path: self.path };
+            let prepared = send::prepare(self.session.req_header(), form, self.plan, &candidate, rules)?;
+            let deadline = self.started + candidate.timeouts.request;
+            let sent_before = self.attempts.len();
+            let answered = self.attempt(&candidate, &prepared, deadline).await?;
+            let verdict = match &answered {
+                Ok((_, head)) => judge::status(head.status),
+                Err(fault) => judge::failure(fault),
+            };
+            let sent = u32::try_from(self.attempts.len() - sent_before).unwrap_or(u32::MAX);
+            match (self.another(&mut course, &candidate, sent, verdict).await?, answered) {
+                (Some(next), Ok((exchange, _))) => {
+                    self.leave(exchange).await;
+                    candidate = next;
+                }
+                (Some(next), Err(_)) => candidate = next,
+                (None, Ok((exchange, head))) => return self.relay(&candidate, &prepared, exchange, head).await,
+                (None, Err(fault)) => return Err(self.last(Refusal::from(fault)).into()),
+            }
+        }
+    }
+
+    fn most_retries(&self) -> u32 {
+        match &self.plan.choice {
+            Choice::Pool { provider, .. } => self.snapshot.providers[*provider].retries.most,
+            Choice::Direct(_) => 0,
+        }
+    }
+
+    fn pick(&self, among: &KeySet) -> Result<Candidate, Refusal> {
+        pick::next(self.plan, self.snapshot, among).ok_or_else(|| pick::none(self.plan, self.snapshot))
+    }
+
+    /// The candidate to try next, when there is reason and leave to try again. Waits where it is the same one.
+    async fn another(
+        &mut self,
+        course: &mut Course,
+        tried: &Candidate,
+        sent: u32,
+        verdict: Verdict,
+    ) -> Result<Option<Candidate>, Stop> {
+        match course.after(tried.index, sent, verdict, self.budget) {
+            Next::Stop => Ok(None),
+            Next::Elsewhere(keys) => Ok(pick::next(self.plan, self.snapshot, &keys)),
+            Next::Again(keys, times) => {
+                let wait = self.backoff(times);
+                if Instant::now() + wait >= self.started + tried.timeouts.request {
+                    return Ok(None);
+                }
+                let session = &mut *self.session;
+                let waited = self.reply.waiting(async {
+                    tokio::select! {
+                        biased;
+                        () = pingora::time::sleep(wait) => Ok(()),
+                        () = caller_leaves(session) => Err(Stop::CallerLeft),
+                    }
+                });
+                waited.await?;
+                Ok(pick::next(self.plan, self.snapshot, &keys))
+            }
+        }
+    }
+
+    /// Doubling with every time, and a random part of that, so that callers who failed together do not come back together.
+    fn backoff(&self, times: u32) -> Duration {
+        let Choice::Pool { provider, .. } = &self.plan.choice else { return Duration::ZERO };
+        let retries = self.snapshot.providers[*provider].retries;
+        let doubled = retries.first_wait.saturating_mul(1u32.checked_shl(times - 1).unwrap_or(u32::MAX));
+        doubled.min(retries.longest_wait).mul_f64(0.5 + fastrand::f64() / 2.0)
+    }
+
+    /// Reads over a short answer that nobody wants, so that its connection can be used again.
+    async fn leave(&self, mut exchange: upstream::Exchange) {
+        let drain = async {
+            let (mut chunks, mut length) = (Vec::new(), 0);
+            while length < LEFT_BEHIND && exchange.read(&mut chunks).await.unwrap_or(false) {
+                length += chunks.drain(..).map(|chunk| chunk.len()).sum::<usize>();
+            }
+        };
+        // What takes longer is closed instead.
+        let _ = timeout(LEAVING, drain).await;
+        exchange.end(self.connections).await;
+    }
+
+    fn last(&self, refusal: Refusal) -> Refusal {
+        Refusal { tried_again: self.attempts.len() > 1, ..refusal }
+    }
+
+    async fn relay(
+        self,
+        candidate: &Candidate,
+        prepared: &Prepared,
+        exchange: upstream::Exchange,
+        head: ResponseHeader,
+    ) -> Result<(), Stop> {
+        if let Some(refusal) = judge::credential_refused(&head, candidate, self.caller) {
+            self.leave(exchange).await;
+            return Err(self.last(refusal).into());
         }
         let route = Route {
             received: self.received,
-            rules,
-            candidate: &candidate,
+            rules: &self.snapshot.client,
+            candidate,
             echo: &self.plan.echo,
             attempts: self.attempts.len(),
+            soonest: pick::soonest(self.plan, self.snapshot),
             hide_usage: prepared.hide_usage,
-            deadline,
+            deadline: self.started + candidate.timeouts.request,
             started: self.started,
         };
         let relay = Relay {
@@ -76,7 +179,7 @@ impl Lane<'_> {
         candidate: &Candidate,
         prepared: &Prepared,
         deadline: Instant,
-    ) -> Result<(upstream::Exchange, ResponseHeader), Stop> {
+    ) -> Result<Result<(upstream::Exchange, ResponseHeader), Fault>, Stop> {
         let mut fresh = false;
         loop {
             let begun = Instant::now();
@@ -102,12 +205,14 @@ impl Lane<'_> {
                 Ok((exchange, head)) => {
                     let id = head.headers.get("apim-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
                     self.note(candidate, judge::outcome(head.status), begun.elapsed(), id);
-                    return Ok((exchange, head));
+                    judge::learn(candidate, &head);
+                    return Ok(Ok((exchange, head)));
                 }
                 Err((fault, reused)) => {
                     self.note(candidate, judge::fault(&fault), begun.elapsed(), None);
                     if fresh || !judge::deserves_fresh_connection(&fault, reused) {
-                        return Err(Refusal::from(fault).into());
+                        judge::learn_fault(candidate, &fault);
+                        return Ok(Err(fault));
                     }
                     fresh = true;
                 }

@@ -38,6 +38,7 @@ use pingora::{Error, ErrorType, Result};
 use prometheus::IntGauge;
 
 use crate::dialect::Operation;
+use crate::routing::RetryBudget;
 use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
 use crate::upstream::Connections;
@@ -58,6 +59,7 @@ pub struct Gateway {
     connections: Connections,
     metrics: Arc<Metrics>,
     labels: Labels,
+    budget: RetryBudget,
 }
 
 /// A request in progress.
@@ -72,7 +74,7 @@ struct Active(IntGauge);
 impl Gateway {
     pub fn new(snapshot: Arc<ArcSwap<Snapshot>>, connections: Connections, metrics: Arc<Metrics>) -> Self {
         let labels = Labels::new(Operation::ALL.iter().map(|operation| operation.name()));
-        Self { snapshot, connections, metrics, labels }
+        Self { snapshot, connections, metrics, labels, budget: RetryBudget::default() }
     }
 
     /// The request from its head to the last byte of its answer.
@@ -106,6 +108,7 @@ impl Gateway {
             path,
             caller,
             plan,
+            budget: &self.budget,
             started: exchange.started,
             attempts: &mut exchange.attempts,
             reply: &mut exchange.reply,

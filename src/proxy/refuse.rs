@@ -38,6 +38,10 @@ pub struct Refusal {
     pub cause: Option<String>,
     /// Methods that the path has (RFC 9110, section 10.2.1).
     pub allow: Option<&'static str>,
+    /// When to come back.
+    pub retry_after: Option<Duration>,
+    /// The gateway has tried more than once itself; clients that do the same on top multiply the load.
+    pub tried_again: bool,
 }
 
 /// Why a stage does not go on.
@@ -71,7 +75,16 @@ impl Stop {
 impl Refusal {
     pub fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self { status, code, message: message.into(), param: None, cause: None, allow: None }
+        Self {
+            status,
+            code,
+            message: message.into(),
+            param: None,
+            cause: None,
+            allow: None,
+            retry_after: None,
+            tried_again: false,
+        }
     }
 
     pub fn param(self, param: &'static str) -> Self {
@@ -125,6 +138,12 @@ impl Refusal {
 
     pub fn no_key(model: &str) -> Self {
         Self::new(503, "no_healthy_key", format!("no key can serve model `{model}` at the moment"))
+    }
+
+    /// Every key is throttled for the model; `wait` is until the first of them opens.
+    pub fn all_throttled(model: &str, wait: Duration) -> Self {
+        let message = format!("every key for model `{model}` is throttled; the first opens in {} ms", wait.as_millis());
+        Self { retry_after: Some(wait), ..Self::new(429, "all_keys_throttled", message) }
     }
 
     /// The upstream refused the gateway's own credential; its words are for the operator only.
@@ -240,6 +259,14 @@ pub async fn answer(
     }
     if let Some(allow) = refusal.allow {
         insert("allow", HeaderValue::from_static(allow));
+    }
+    if let Some(wait) = refusal.retry_after {
+        let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        insert("retry-after", millis.div_ceil(1000).into());
+        insert("retry-after-ms", millis.into());
+    }
+    if refusal.tried_again && refusal.status.is_server_error() {
+        insert("x-should-retry", HeaderValue::from_static("false"));
     }
     if refusal.status == StatusCode::UNAUTHORIZED {
         insert("www-authenticate", HeaderValue::from_static("Bearer"));

@@ -34,6 +34,8 @@ pub struct Route<'a> {
     /// The caller's own spelling of the model, as a JSON string.
     pub echo: &'a Bytes,
     pub attempts: usize,
+    /// Until the first of the keys' gates opens, when all are closed.
+    pub soonest: Option<Duration>,
     pub hide_usage: bool,
     pub deadline: Instant,
     pub started: Instant,
@@ -167,7 +169,7 @@ impl Relay<'_> {
             }
         }
         if upstream.status == StatusCode::TOO_MANY_REQUESTS {
-            retry_after(&mut head, upstream);
+            retry_after(&mut head, upstream, self.route.soonest);
         }
         let route = &self.route;
         if route.attempts > 1 && upstream.status.is_server_error() {
@@ -251,8 +253,9 @@ pub fn joined(mut parts: Vec<Bytes>) -> Bytes {
 
 /// A throttled caller is always told when to come back, in both spellings: SDKs read either, and give up or wait
 /// blindly without one.
-fn retry_after(head: &mut ResponseHeader, upstream: &ResponseHeader) {
-    let wait = azure::wait(&upstream.headers, SystemTime::now()).unwrap_or(Duration::from_secs(1));
+fn retry_after(head: &mut ResponseHeader, upstream: &ResponseHeader, soonest: Option<Duration>) {
+    let named = azure::wait(&upstream.headers, SystemTime::now()).unwrap_or(Duration::from_secs(1));
+    let wait = soonest.map_or(named, |soonest| soonest.min(named));
     let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
     insert(head, "retry-after", millis.div_ceil(1000).into());
     insert(head, "retry-after-ms", millis.into());

@@ -81,7 +81,7 @@ pub async fn relay(relay: &mut Relay<'_>, mut exchange: upstream::Exchange, head
         && let Some(refusal) = ended
     {
         // Nothing of the stream was worth showing: a plain error tells more than a broken stream.
-        return Err(refusal.into());
+        return Err(Stop::Refused(refusal));
     }
     begin(relay, &mut stage).await?;
     if let Some(refusal) = ended {
@@ -107,7 +107,7 @@ pub async fn opaque(relay: &mut Relay<'_>, exchange: upstream::Exchange, head: R
 /// Why a stream is not simply over.
 enum Ending {
     Stop(Stop),
-    Failed { reason: &'static str, refusal: Refusal },
+    Failed { reason: &'static str, refusal: Box<Refusal> },
 }
 
 impl From<Stop> for Ending {
@@ -128,8 +128,10 @@ async fn pump(
         for chunk in chunks {
             transform.push(chunk, &mut parts).map_err(|fault| Ending::Failed {
                 reason: "malformed",
-                refusal: Refusal::new(502, "upstream_broken", "the upstream sent an event that is too large")
-                    .because(fault.to_string()),
+                refusal: Box::new(
+                    Refusal::new(502, "upstream_broken", "the upstream sent an event that is too large")
+                        .because(fault.to_string()),
+                ),
             })?;
         }
         let more = match read {
@@ -137,7 +139,7 @@ async fn pump(
             Err(fault) => {
                 deliver(relay, stage, parts, transform.progress()).await?;
                 let reason = super::judge::fault(&fault);
-                return Err(Ending::Failed { reason, refusal: fault.into() });
+                return Err(Ending::Failed { reason, refusal: Box::new(fault.into()) });
             }
         };
         if !more {
@@ -156,7 +158,7 @@ fn ending(progress: &Progress) -> Result<(), Ending> {
         return Ok(());
     }
     let refusal = Refusal::new(502, "upstream_broken", "the upstream ended the stream before it was complete");
-    Err(Ending::Failed { reason: "truncated", refusal })
+    Err(Ending::Failed { reason: "truncated", refusal: Box::new(refusal) })
 }
 
 /// Waits for the upstream, and keeps the caller's connection alive meanwhile.
@@ -188,7 +190,7 @@ async fn wait(
             Wake::CallerLeft => return Err(Stop::CallerLeft.into()),
             Wake::Deadline => {
                 let refusal = Refusal::timed_out(relay.route.candidate.timeouts.request);
-                return Err(Ending::Failed { reason: "request_timeout", refusal });
+                return Err(Ending::Failed { reason: "request_timeout", refusal: Box::new(refusal) });
             }
             Wake::Tick => {
                 match stage {

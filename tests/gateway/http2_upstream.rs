@@ -71,12 +71,12 @@ fn break_off(mut respond: SendResponse<Bytes>, reason: Reason) {
 
 async fn gateway_to(address: SocketAddr) -> Gateway {
     let mut config = config(&format!("http://{address}"));
-    config["providers"]["azure"]["network_config"] = json!({"enforce_http2": true});
+    config["providers"]["azure"]["network_config"] = json!({"enforce_http2": true, "max_retries": 0});
     Gateway::start(&config).await
 }
 
 #[tokio::test]
-async fn http2_is_spoken_where_the_server_offers_it_and_one_connection_serves_all() {
+async fn http2_is_spoken_where_the_server_offers_it_and_connections_are_shared() {
     let azure = azure_with(Settings { tls: true, ..Settings::default() }).await;
     let mut config = config(&azure.base_url());
     config["providers"]["azure"]["network_config"] = json!({"ca_cert_pem": azure.certificate_pem().unwrap()});
@@ -93,7 +93,8 @@ async fn http2_is_spoken_where_the_server_offers_it_and_one_connection_serves_al
     }
     let seen = azure.recorded();
     assert!(seen.iter().all(|request| request.http_version.contains('2')), "{:?}", seen[0].http_version);
-    assert!(seen.iter().all(|request| request.connection == seen[0].connection), "one connection");
+    let connections: std::collections::BTreeSet<_> = seen.iter().map(|request| request.connection).collect();
+    assert!(connections.len() <= 4, "9 requests over {} connections", connections.len());
     assert_eq!(seen[0].body_length as usize, large.len() + 3, "a large body arrives whole");
     assert!(seen[0].headers.iter().all(|(name, _)| name != "host" || seen[0].http_version.contains('1')));
 }

@@ -92,19 +92,25 @@ async fn azures_errors_keep_status_body_and_headers() {
 async fn traps_14_a_throttled_caller_is_always_told_when_to_come_back() {
     let azure = azure().await;
     let gateway = Gateway::start(&config(&azure.base_url())).await;
-    for (fault, seconds, millis) in [
-        ("status=429; retry-after-ms=250", "1", "250"),
-        ("status=429; retry-after=7", "7", "7000"),
-        ("status=429; retry-after=86400", "60", "60000"),
-        ("status=429; retry-after=1.5", "2", "1500"),
+    // A deployment each: what is throttled once is not asked again until its time.
+    for (model, fault, seconds, millis) in [
+        ("gpt-4o", "status=429; retry-after-ms=2500", "3", "2500"),
+        ("gpt-4o-mini", "status=429; retry-after=7", "7", "7000"),
+        ("gpt-4.1", "status=429; retry-after=86400", "60", "60000"),
+        ("gpt-5", "status=429; retry-after=1.5", "2", "1500"),
     ] {
-        let answer = gateway.post("/v1/chat/completions", &[("x-sim-fault", fault)], chat_body("Hi").to_string()).await;
-        assert_eq!(
-            (answer.status, answer.header("retry-after"), answer.header("retry-after-ms")),
-            (429, seconds, millis),
-            "{fault}"
-        );
+        let mut body = chat_body("Hi");
+        body["model"] = json!(model);
+        let answer = gateway.post("/v1/chat/completions", &[("x-sim-fault", fault)], body.to_string()).await;
+        assert_eq!((answer.status, answer.header("retry-after")), (429, seconds), "{fault}");
+        let told: i64 = answer.header("retry-after-ms").parse().unwrap();
+        let named: i64 = millis.parse().unwrap();
+        assert!((named - 100..=named).contains(&told), "{fault}: {told}");
+        let again = gateway.chat(&body).await;
+        assert_eq!((again.status, again.code().as_str()), (429, "all_keys_throttled"), "{}", again.text());
+        assert_eq!(again.header("retry-after"), seconds);
     }
+    assert_eq!(azure.recorded().len(), 4, "a closed gate is not knocked at");
 }
 
 #[tokio::test]
