@@ -8,6 +8,7 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
@@ -22,6 +23,14 @@ static OTHER: LazyLock<Label> = LazyLock::new(|| Label::new("other"));
 
 thread_local! {
     static SERIES: RefCell<HashMap<Combination, IntCounter>> = RefCell::default();
+    static ATTEMPTS: RefCell<HashMap<(u32, *const str), IntCounter>> = RefCell::default();
+    static TIMES: RefCell<HashMap<u32, Times>> = RefCell::default();
+}
+
+/// How long requests of one operation take.
+struct Times {
+    duration: Histogram,
+    first_event: Histogram,
 }
 
 /// The numbers of the labels of one series, and of its metric.
@@ -155,20 +164,28 @@ impl Metrics {
         });
     }
 
+    /// `outcome` is a text of the program's own: where it stands is enough to know it by.
     pub fn attempt(&self, key: &Label, outcome: &'static str) {
-        self.attempts.with_label_values(&[key.text(), outcome]).inc();
+        ATTEMPTS.with_borrow_mut(|known| {
+            let fresh = || self.attempts.with_label_values(&[key.text(), outcome]);
+            known.entry((key.id(), std::ptr::from_ref(outcome))).or_insert_with(fresh).inc();
+        });
     }
 
     pub fn stream_failure(&self, reason: &'static str) {
         self.stream_failures.with_label_values(&[reason]).inc();
     }
 
-    pub fn duration(&self, operation: &Label) -> Histogram {
-        self.duration.with_label_values(&[operation.text()])
-    }
-
-    pub fn first_event(&self, operation: &Label) -> Histogram {
-        self.first_event.with_label_values(&[operation.text()])
+    /// How long a finished request took, and how long until the first byte of its answer's body.
+    pub fn took(&self, operation: &Label, duration: Duration, first_event: Option<Duration>) {
+        TIMES.with_borrow_mut(|known| {
+            let times = known.entry(operation.id()).or_insert_with(|| Times {
+                duration: self.duration.with_label_values(&[operation.text()]),
+                first_event: self.first_event.with_label_values(&[operation.text()]),
+            });
+            times.duration.observe(duration.as_secs_f64());
+            first_event.into_iter().for_each(|first| times.first_event.observe(first.as_secs_f64()));
+        });
     }
 
     /// The text format that Prometheus scrapes.
