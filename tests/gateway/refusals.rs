@@ -21,6 +21,8 @@ async fn every_bad_request_is_told_what_is_wrong_and_what_would_be_right() {
         ("{\"model\":7}", "bad_request", "must be a string"),
         ("{\"model\":\"gpt-4o\",\"Model\":\"gpt-5\"}", "bad_request", "case of its letters"),
         ("{\"model\":\"gpt-4o\",\"fallbacks\":\"x\"}", "bad_request", "`fallbacks`"),
+        ("{\"model\":\"gpt-4o\",\"deployment\":\"\"}", "bad_request", "`deployment`"),
+        (&format!("{{\"model\":\"gpt-4o\",\"deployment\":\"{}\"}}", "d".repeat(257)), "bad_request", "`deployment`"),
     ] {
         let answer = gateway.post("/v1/chat/completions", &[], body.to_owned()).await;
         assert_eq!((answer.status, answer.code().as_str()), (400, code), "{body}: {}", answer.text());
