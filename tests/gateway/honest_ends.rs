@@ -92,3 +92,22 @@ async fn the_tokens_of_a_very_large_answer_are_counted() {
     let line = gateway.request_lines(1).await.remove(0);
     assert_eq!(line["usage"]["input"], 77, "{line}");
 }
+
+#[tokio::test]
+async fn a_keep_alive_comment_is_not_the_first_event() {
+    let late = Duration::from_millis(26_500);
+    let address = upstream(move |mut stream| async move {
+        let head = read_head(&mut stream).await.unwrap();
+        read_body(&mut stream, &head).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n").await.unwrap();
+        tokio::time::sleep(late).await;
+        let events = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: [DONE]\n\n";
+        stream.write_all(events.as_bytes()).await.unwrap();
+    })
+    .await;
+    let gateway = Gateway::start(&config(&format!("http://{address}"))).await;
+    let answer = gateway.chat(&stream_body("Hi")).await;
+    assert!(answer.text().starts_with(": keep-alive\n\n"), "{}", answer.text());
+    let line = gateway.request_lines(1).await.remove(0);
+    assert!(line["first_event_ms"].as_f64().unwrap() >= late.as_secs_f64() * 1e3, "{line}");
+}
