@@ -399,9 +399,14 @@ impl Segment {
 fn head_fault(error: &Error) -> Fault {
     match error.etype() {
         ErrorType::InvalidHTTPHeader => Fault::Malformed(brief(error)),
-        ErrorType::ConnectionClosed | ErrorType::ReadError => Fault::ClosedEarly,
+        ErrorType::ConnectionClosed | ErrorType::ReadError if nothing_came(error) => Fault::ClosedEarly,
         _ => Fault::Broken(brief(error)),
     }
+}
+
+/// Whether a connection ended before the first byte of an answer's head. Pingora tells it in its message alone.
+fn nothing_came(error: &Error) -> bool {
+    error.context.as_ref().is_some_and(|context| context.as_str().ends_with("bytes already read: 0"))
 }
 
 fn is_timeout(error: &Error) -> bool {
