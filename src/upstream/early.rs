@@ -13,7 +13,8 @@ use pingora::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use super::exchange::{Fault, MOST_INTERIM};
+use super::exchange::MOST_INTERIM;
+use super::fault::Fault;
 
 /// Longest head of an interim answer.
 const LONGEST_HEAD: usize = 64 * 1024;

@@ -4,10 +4,12 @@
 mod address;
 mod early;
 mod exchange;
+mod fault;
 mod host;
 mod probe;
 
 pub use address::{Address, Reach, Unresolvable};
-pub use exchange::{Exchange, Fault, Limits, Segment};
+pub use exchange::{Exchange, Limits, Segment};
+pub use fault::Fault;
 pub use host::{Host, TlsRules, certificates};
 pub use probe::{Probed, Step, probe};
