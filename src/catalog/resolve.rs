@@ -215,3 +215,6 @@ impl KeyNames {
 fn lower(name: &str) -> String {
     name.to_ascii_lowercase()
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use crate::catalog::{Api, Catalog, Family, KeyNames, ProviderNames};
 use crate::governance::{Callers, VirtualKey};
 use crate::pool::Rotations;
 use crate::snapshot::{ClientRules, Key, Provider, Snapshot, Timeouts};
-use crate::upstream::{Address, Host, Limits, Reach, TlsRules, certificates};
+use crate::upstream::{Address, Host, Limits, Protocols, Reach, Rules, certificates};
 
 /// Longest time without progress while a request is written to an upstream.
 const WRITE: std::time::Duration = std::time::Duration::from_secs(30);
@@ -73,7 +73,9 @@ fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provide
     let endpoint = azure.endpoint.clone().or_else(|| network.base_url.clone());
     let endpoint = endpoint.unwrap_or_else(|| unset_endpoint(&key.name));
     let address = address(&endpoint, old);
-    let tls = TlsRules {
+    let rules = Rules {
+        connect_timeout: network.connect_timeout_in_seconds,
+        protocols: if network.enforce_http2 { Protocols::Http2 } else { Protocols::Offered },
         insecure_skip_verify: network.insecure_skip_verify,
         certificates: network.ca_cert_pem.as_deref().and_then(|pem| certificates(pem).ok()),
     };
@@ -86,7 +88,7 @@ fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provide
     Key {
         name: key.name.as_str().into(),
         label: Label::new(&key.name),
-        host: Arc::new(Host::new(endpoint, address, tls, network.connect_timeout_in_seconds)),
+        host: Arc::new(Host::new(endpoint, address, rules)),
         credential: key.value.as_ref().and_then(|value| {
             let mut value = HeaderValue::from_str(value.expose()).ok()?;
             value.set_sensitive(true);

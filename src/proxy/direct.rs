@@ -12,7 +12,7 @@ use crate::azure::{ApiVersion, KEY_HEADER};
 use crate::base::Label;
 use crate::base::endpoint::Endpoint;
 use crate::snapshot::{Key, Snapshot};
-use crate::upstream::{Address, Host, Reach, TlsRules};
+use crate::upstream::{Address, Host, Protocols, Reach, Rules};
 
 /// The version for a caller's own key, when its path names none.
 const VERSION: ApiVersion = ApiVersion::V1;
@@ -34,7 +34,13 @@ pub fn key(endpoint: &str, credential: &HeaderValue, snapshot: &Snapshot) -> Res
     // An operator who lists an address by number means that address.
     let reach = if endpoint.host.parse::<IpAddr>().is_ok() { Reach::Any } else { Reach::NotLocal };
     let address = Arc::new(Address::new(endpoint.host.clone(), endpoint.port, reach));
-    let host = Host::new(endpoint, address, TlsRules::default(), Duration::from_secs(5));
+    let rules = Rules {
+        connect_timeout: Duration::from_secs(5),
+        protocols: Protocols::Offered,
+        insecure_skip_verify: false,
+        certificates: None,
+    };
+    let host = Host::new(endpoint, address, rules);
     Ok(Key {
         name: "direct".into(),
         label: Label::new("direct"),

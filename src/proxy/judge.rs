@@ -27,6 +27,7 @@ pub fn fault(fault: &Fault) -> &'static str {
         Fault::ConnectTimeout { .. } => "connect_timeout",
         Fault::FirstByteTimeout(_) => "first_byte_timeout",
         Fault::Idle(_) => "idle",
+        Fault::Refused(_) => "refused",
         Fault::Write(_) | Fault::ClosedEarly | Fault::Abandoned(_) | Fault::Broken(_) => "broken",
         Fault::Malformed(_) => "malformed",
         Fault::Body(_) => "body",
@@ -36,9 +37,13 @@ pub fn fault(fault: &Fault) -> &'static str {
 /// Whether a request that met this fault on a connection that had been used before may be sent on a fresh one: the
 /// server closed the idle connection just as the request came, so it has not seen it (RFC 9112, section 9.3.1). A
 /// connection that broke after a while or after an interim answer does not count: the request may have been worked on,
-/// and would be paid for twice.
+/// and would be paid for twice. A stream that the server says it has not touched may always be sent again.
 pub fn deserves_fresh_connection(fault: &Fault, reused: bool) -> bool {
-    reused && matches!(fault, Fault::ClosedEarly | Fault::Write(_))
+    match fault {
+        Fault::Refused(_) => true,
+        Fault::ClosedEarly | Fault::Write(_) => reused,
+        _ => false,
+    }
 }
 
 /// An answer that is not for the caller: the upstream refused the gateway's credential. Whoever came with a key of

@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use pingora::connectors::TransportConnector;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
+use pingora::time::timeout;
 
 use super::exchange::{Attempt, Caller, Candidate, Plan, Received, Reply};
 use super::refuse::{Refusal, Stop};
@@ -15,7 +15,7 @@ use super::{judge, pick, send};
 use crate::dialect::Operation;
 use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
-use crate::upstream::{self, Fault};
+use crate::upstream::{self, Connections, Fault};
 
 /// How long a caller may take nothing of an answer that is the gateway's own.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -23,7 +23,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// What the lane works with: the earlier stages' results, and where to note its own.
 pub struct Lane<'a> {
     pub session: &'a mut ServerSession,
-    pub connector: &'a TransportConnector,
+    pub connections: &'a Connections,
     pub metrics: &'a Metrics,
     pub snapshot: &'a Snapshot,
     pub received: &'a Received,
@@ -47,7 +47,7 @@ impl Lane<'_> {
         let deadline = self.started + candidate.timeouts.request;
         let (exchange, head) = self.attempt(&candidate, &prepared, deadline).await?;
         if let Some(refusal) = judge::credential_refused(&head, &candidate, self.caller) {
-            exchange.end(self.connector).await;
+            exchange.end(self.connections).await;
             return Err(refusal.into());
         }
         let route = Route {
@@ -60,8 +60,13 @@ impl Lane<'_> {
             deadline,
             started: self.started,
         };
-        let relay =
-            Relay { session: self.session, connector: self.connector, metrics: self.metrics, reply: self.reply, route };
+        let relay = Relay {
+            session: self.session,
+            connections: self.connections,
+            metrics: self.metrics,
+            reply: self.reply,
+            route,
+        };
         relay.run(exchange, head).await
     }
 
@@ -76,12 +81,12 @@ impl Lane<'_> {
         loop {
             let begun = Instant::now();
             let answered = {
-                let exchange = exchange(self.connector, candidate, prepared, fresh);
+                let exchange = exchange(self.connections, candidate, prepared, fresh);
                 let session = &mut *self.session;
                 self.reply.waiting(async {
                     tokio::select! {
                         biased;
-                        answered = tokio::time::timeout_at(deadline.into(), exchange) => Ok(answered),
+                        answered = until(deadline, exchange) => Ok(answered),
                         () = caller_leaves(session) => Err(Stop::CallerLeft),
                     }
                 })
@@ -118,14 +123,14 @@ impl Lane<'_> {
 
 /// Sends the request and waits for the answer's head.
 async fn exchange(
-    connector: &TransportConnector,
+    connections: &Connections,
     candidate: &Candidate,
     prepared: &Prepared,
     fresh: bool,
 ) -> Result<(upstream::Exchange, ResponseHeader), (Fault, bool)> {
     let limits = candidate.timeouts.exchange;
     let host = &candidate.key.host;
-    let begun = upstream::Exchange::begin(connector, host, &prepared.head, prepared.body.clone(), limits, fresh);
+    let begun = upstream::Exchange::begin(connections, host, &prepared.head, prepared.body.clone(), limits, fresh);
     let mut exchange = begun.await?;
     match exchange.head().await {
         Ok(head) => Ok((exchange, head)),
@@ -133,9 +138,15 @@ async fn exchange(
     }
 }
 
+/// Waits for a future until a moment. Pingora's coarse timers: a precise one of the runtime's would wake the event loop
+/// for every request and every event of a stream.
+pub async fn until<F: Future>(deadline: Instant, future: F) -> Result<F::Output, pingora::time::Elapsed> {
+    timeout(deadline.saturating_duration_since(Instant::now()), future).await
+}
+
 /// Writes to the caller. One who takes nothing of it for so long is as good as gone, and holds an upstream meanwhile.
 pub async fn caller_takes(limit: Duration, write: impl Future<Output = pingora::Result<()>>) -> Result<(), Stop> {
-    let written = tokio::time::timeout(limit, write).await;
+    let written = timeout(limit, write).await;
     written.ok().and_then(Result::ok).ok_or(Stop::CallerLeft)
 }
 

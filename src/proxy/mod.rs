@@ -32,7 +32,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use pingora::connectors::TransportConnector;
 use pingora::proxy::{ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
@@ -41,6 +40,7 @@ use prometheus::IntGauge;
 use crate::dialect::Operation;
 use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
+use crate::upstream::Connections;
 use exchange::Exchange;
 use lane::Lane;
 use refuse::{Refusal, Stop};
@@ -55,7 +55,7 @@ const CLOSING: Duration = Duration::from_secs(5);
 /// The proxy service.
 pub struct Gateway {
     snapshot: Arc<ArcSwap<Snapshot>>,
-    connector: TransportConnector,
+    connections: Connections,
     metrics: Arc<Metrics>,
     labels: Labels,
 }
@@ -70,9 +70,9 @@ pub struct Context {
 struct Active(IntGauge);
 
 impl Gateway {
-    pub fn new(snapshot: Arc<ArcSwap<Snapshot>>, connector: TransportConnector, metrics: Arc<Metrics>) -> Self {
+    pub fn new(snapshot: Arc<ArcSwap<Snapshot>>, connections: Connections, metrics: Arc<Metrics>) -> Self {
         let labels = Labels::new(Operation::ALL.iter().map(|operation| operation.name()));
-        Self { snapshot, connector, metrics, labels }
+        Self { snapshot, connections, metrics, labels }
     }
 
     /// The request from its head to the last byte of its answer.
@@ -98,7 +98,7 @@ impl Gateway {
         let plan = &*exchange.plan.insert(plan::make(received, caller, &snapshot, body, members)?);
         let lane = Lane {
             session,
-            connector: &self.connector,
+            connections: &self.connections,
             metrics: &self.metrics,
             snapshot: &snapshot,
             received,

@@ -69,7 +69,7 @@ pub async fn body(session: &mut ServerSession, largest: u64, reply: &mut Reply) 
     let mut body = Body::default();
     let mut peek = Peek::new(FIELDS);
     loop {
-        let read = reply.waiting(tokio::time::timeout(BODY_IDLE, session.read_request_body())).await;
+        let read = reply.waiting(pingora::time::timeout(BODY_IDLE, session.read_request_body())).await;
         let read = read.map_err(|_| Refusal::slow_body(BODY_IDLE))?;
         let read = read.map_err(|error| {
             // Where the body ends is unknown, so nothing after it can be a request.

@@ -198,9 +198,12 @@ impl From<Fault> for Refusal {
             Fault::FirstByteTimeout(_) | Fault::Idle(_) => {
                 (504, "upstream_timeout", "the upstream did not answer in time")
             }
-            Fault::Write(_) | Fault::ClosedEarly | Fault::Abandoned(_) | Fault::Broken(_) | Fault::Malformed(_) => {
-                (502, "upstream_broken", "the upstream's answer broke off")
-            }
+            Fault::Write(_)
+            | Fault::Refused(_)
+            | Fault::ClosedEarly
+            | Fault::Abandoned(_)
+            | Fault::Broken(_)
+            | Fault::Malformed(_) => (502, "upstream_broken", "the upstream's answer broke off"),
             Fault::Body(_) => (503, "overloaded", "the request's body cannot be held at the moment"),
         };
         Self::new(status, code, message).because(fault.to_string())

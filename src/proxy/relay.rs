@@ -4,12 +4,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, StatusCode, Version, header};
-use pingora::connectors::TransportConnector;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 
 use super::exchange::{Candidate, Received, Reply};
-use super::lane::{caller_leaves, caller_takes};
+use super::lane::{caller_leaves, caller_takes, until};
 use super::refuse::{Refusal, Stop};
 use super::stream;
 use crate::azure;
@@ -17,7 +16,7 @@ use crate::dialect::answer::Answer;
 use crate::dialect::filter_results;
 use crate::snapshot::ClientRules;
 use crate::telemetry::Metrics;
-use crate::upstream;
+use crate::upstream::{self, Connections};
 
 /// Bytes of a plain answer that are held until it is complete, so that an answer that breaks off becomes an honest
 /// error. Larger ones are passed on as they come.
@@ -42,7 +41,7 @@ pub struct Route<'a> {
 
 pub struct Relay<'a> {
     pub session: &'a mut ServerSession,
-    pub connector: &'a TransportConnector,
+    pub connections: &'a Connections,
     pub metrics: &'a Metrics,
     pub reply: &'a mut Reply,
     pub route: Route<'a>,
@@ -90,7 +89,7 @@ impl Relay<'_> {
                 return self.pass_on(exchange, head, rope, editable).await;
             }
         }
-        exchange.end(self.connector).await;
+        exchange.end(self.connections).await;
         if editable {
             let (edited, usage) = answer.finish(rope);
             self.reply.usage = usage;
@@ -136,7 +135,7 @@ impl Relay<'_> {
             more = self.read(&mut exchange, &mut chunks).await.map_err(|stop| self.cut(stop))?;
         }
         self.reply.usage = meter.and_then(|meter| meter.finish(Vec::new()).1);
-        exchange.end(self.connector).await;
+        exchange.end(self.connections).await;
         self.end().await
     }
 
@@ -147,7 +146,7 @@ impl Relay<'_> {
         let read = self.reply.waiting(async {
             tokio::select! {
                 biased;
-                read = tokio::time::timeout_at(deadline.into(), exchange.read(chunks)) => Ok(read),
+                read = until(deadline, exchange.read(chunks)) => Ok(read),
                 () = caller_leaves(session) => Err(Stop::CallerLeft),
             }
         });
@@ -171,6 +170,10 @@ impl Relay<'_> {
             retry_after(&mut head, upstream);
         }
         let route = &self.route;
+        if route.attempts > 1 && upstream.status.is_server_error() {
+            // Clients that retry on top of the gateway's own retries multiply the load.
+            insert(&mut head, "x-should-retry", HeaderValue::from_static("false"));
+        }
         insert(&mut head, "x-request-id", text(&route.received.id));
         if let Some(id) = upstream.headers.get("x-request-id") {
             insert(&mut head, "x-azgate-upstream-request-id", id.clone());

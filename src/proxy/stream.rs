@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use pingora::http::ResponseHeader;
-use tokio::time::timeout_at;
 
-use super::lane::caller_leaves;
+use super::lane::{caller_leaves, until};
 use super::refuse::{self, Refusal, Stop};
 use super::relay::{Relay, joined};
 use crate::dialect::chat::ChatStream;
@@ -59,11 +58,11 @@ pub async fn relay(relay: &mut Relay<'_>, mut exchange: upstream::Exchange, head
     let ended = match ending {
         // What said that it is complete is complete, whatever becomes of its connection afterwards.
         Err(Ending::Failed { .. }) if transform.progress().ended => {
-            exchange.end(relay.connector).await;
+            exchange.end(relay.connections).await;
             None
         }
         Ok(()) => {
-            exchange.end(relay.connector).await;
+            exchange.end(relay.connections).await;
             if transform.progress().error.is_some() {
                 relay.metrics.stream_failure("error_event");
                 relay.reply.stream_failure = Some("error_event");
@@ -77,14 +76,12 @@ pub async fn relay(relay: &mut Relay<'_>, mut exchange: upstream::Exchange, head
             Some(refusal)
         }
     };
-    if let (Stage::Held { .. }, Some(refusal)) = (&stage, &ended)
+    if matches!(stage, Stage::Held { .. })
         && transform.progress().events == 0
+        && let Some(refusal) = ended
     {
         // Nothing of the stream was worth showing: a plain error tells more than a broken stream.
-        return Err(Stop::Refused(Box::new(Refusal {
-            cause: refusal.cause.clone(),
-            ..Refusal::new(refusal.status.as_u16(), refusal.code, refusal.message.clone())
-        })));
+        return Err(refusal.into());
     }
     begin(relay, &mut stage).await?;
     if let Some(refusal) = ended {
@@ -181,9 +178,9 @@ async fn wait(
         let wake = relay.reply.waiting(async {
             tokio::select! {
                 biased;
-                read = timeout_at(deadline.into(), &mut read) => read.map_or(Wake::Deadline, Wake::Read),
+                read = until(deadline, &mut read) => read.map_or_else(|_| Wake::Deadline, Wake::Read),
                 () = caller_leaves(session) => Wake::CallerLeft,
-                () = tokio::time::sleep_until(tick.into()) => Wake::Tick,
+                () = pingora::time::sleep(tick.saturating_duration_since(Instant::now())) => Wake::Tick,
             }
         });
         match wake.await {

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use arc_swap::ArcSwap;
-use pingora::connectors::{ConnectorOptions, TransportConnector};
 use pingora::server::Server;
 use pingora::server::configuration::{Opt, ServerConf};
 use pingora::services::background::background_service;
@@ -20,6 +19,7 @@ use crate::admin::{Admin, Readiness};
 use crate::config::{self, File};
 use crate::proxy::Gateway;
 use crate::telemetry::{Metrics, logging};
+use crate::upstream::Connections;
 
 pub use listeners::BindError;
 
@@ -60,8 +60,8 @@ pub fn run(start: &Start, loaded: config::Loaded) -> Result<std::convert::Infall
     let conf = server_conf(&file);
     let mut server = Server::new_with_opt_and_conf(Some(Opt::default()), conf);
     server.bootstrap();
-    let connector = TransportConnector::new(Some(ConnectorOptions::from_server_conf(&server.configuration)));
-    let gateway = Gateway::new(Arc::clone(&snapshot), connector, Arc::clone(&metrics));
+    let connections = Connections::new(&server.configuration);
+    let gateway = Gateway::new(Arc::clone(&snapshot), connections, Arc::clone(&metrics));
     server.add_service(listeners::proxy(&server.configuration, gateway, &file));
     let admin =
         Admin { readiness: Arc::clone(&readiness), metrics: Arc::clone(&metrics), key: file.server.admin.key.clone() };

@@ -11,8 +11,12 @@ use log::{Level, LevelFilter, Metadata, Record};
 use prometheus::IntCounter;
 use serde::Serialize;
 
-/// Lines that may wait; at a kilobyte each, 8 MiB.
-const QUEUE: usize = 8_192;
+/// Lines that may wait; at a kilobyte each, 16 MiB.
+const QUEUE: usize = 16_384;
+
+/// How long lines are gathered before they are written together. Waking the writer for every line would cost a busy
+/// gateway more than writing the lines.
+const GATHER: Duration = Duration::from_millis(10);
 
 static SINK: OnceLock<Sink> = OnceLock::new();
 
@@ -80,8 +84,11 @@ fn write_lines(lines: &Receiver<Message>) {
     let mut out = std::io::stdout().lock();
     let mut batch = Vec::new();
     while let Ok(first) = lines.recv() {
+        if matches!(first, Message::Line(_)) {
+            std::thread::sleep(GATHER);
+        }
         let mut flushed = Vec::new();
-        for message in std::iter::once(first).chain(lines.try_iter().take(256)) {
+        for message in std::iter::once(first).chain(lines.try_iter().take(QUEUE)) {
             match message {
                 Message::Line(line) => batch.extend_from_slice(&line),
                 Message::Flush(done) => flushed.push(done),

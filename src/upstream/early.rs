@@ -13,8 +13,7 @@ use pingora::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use super::exchange::MOST_INTERIM;
-use super::fault::Fault;
+use super::fault::{Fault, MOST_INTERIM};
 
 /// Longest head of an interim answer.
 const LONGEST_HEAD: usize = 64 * 1024;

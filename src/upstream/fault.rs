@@ -1,13 +1,14 @@
-//! What can go wrong in an exchange, and how Pingora's errors tell it.
+//! What can go wrong on the way to an upstream and back. Nothing here says anything about an answer's content.
 
 use std::time::Duration;
 
-use pingora::{Error, ErrorType};
+use pingora::{Error, ErrorType, RetryType};
 
 use super::address::Unresolvable;
-use super::exchange::MOST_INTERIM;
 
-/// What went wrong on the way. None of these says anything about the answer's content.
+/// Interim answers (1xx) that are read over before the final one; more are a broken server.
+pub(super) const MOST_INTERIM: usize = 32;
+
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     #[error(transparent)]
@@ -18,6 +19,9 @@ pub enum Fault {
     ConnectTimeout { host: String, limit: Duration },
     #[error("the request could not be sent: {0}")]
     Write(String),
+    /// The server said that it has not touched the request (RFC 9113, section 8.7).
+    #[error("the server turned the request away unseen: {0}")]
+    Refused(String),
     #[error("no answer within {0:?}")]
     FirstByteTimeout(Duration),
     #[error("the connection was closed before an answer")]
@@ -38,19 +42,22 @@ impl Fault {
     pub(super) fn too_many_interim() -> Self {
         Self::Malformed(format!("more than {MOST_INTERIM} interim answers"))
     }
-}
 
-/// The fault behind an answer whose head could not be read.
-pub(super) fn head_fault(error: &Error) -> Fault {
-    match error.etype() {
-        ErrorType::InvalidHTTPHeader => Fault::Malformed(brief(error)),
-        ErrorType::ConnectionClosed | ErrorType::ReadError if nothing_came(error) => Fault::ClosedEarly,
-        _ => Fault::Broken(brief(error)),
+    /// What kept the head of an answer from being read.
+    pub(super) fn in_head(error: &Error) -> Self {
+        if matches!(error.retry, RetryType::Decided(true)) {
+            return Self::Refused(brief(error));
+        }
+        match error.etype() {
+            ErrorType::InvalidHTTPHeader | ErrorType::InvalidH2 => Self::Malformed(brief(error)),
+            ErrorType::ConnectionClosed | ErrorType::ReadError if !had_begun(error) => Self::ClosedEarly,
+            _ => Self::Broken(brief(error)),
+        }
     }
-}
 
-pub(super) fn is_timeout(error: &Error) -> bool {
-    matches!(error.etype(), ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout)
+    pub(super) fn in_body(error: &Error) -> Self {
+        Self::Broken(brief(error))
+    }
 }
 
 /// The kind of an error and its cause, without the buffers that some messages quote.
@@ -62,7 +69,8 @@ pub(super) fn brief(error: &Error) -> String {
     }
 }
 
-/// Whether a connection ended before the first byte of an answer's head. Pingora tells it in its message alone.
-fn nothing_came(error: &Error) -> bool {
-    error.context.as_ref().is_some_and(|context| context.as_str().ends_with("bytes already read: 0"))
+/// Whether a connection ended within an answer's head. Pingora tells it in its message alone.
+fn had_begun(error: &Error) -> bool {
+    let context = error.context.as_ref().map_or("", |context| context.as_str());
+    context.rsplit_once("bytes already read: ").is_some_and(|(_, read)| read != "0")
 }

@@ -17,14 +17,31 @@ use crate::base::endpoint::{Endpoint, Scheme};
 
 /// Azure's front doors close idle connections after about four minutes; ours go first, so that a request hardly
 /// ever meets a connection that is being closed.
-const IDLE: Duration = Duration::from_secs(55);
+pub(super) const IDLE: Duration = Duration::from_secs(55);
 
-/// How the other side's certificate is judged.
-#[derive(Clone, Default)]
-pub struct TlsRules {
+/// Streams that one HTTP/2 connection carries at a time; servers allow at least as many (RFC 9113, section 6.5.2).
+const STREAMS: usize = 100;
+
+/// How often an HTTP/2 connection is asked for a sign of life.
+const PING: Duration = Duration::from_secs(30);
+
+/// How a host is connected to.
+#[derive(Clone)]
+pub struct Rules {
+    pub connect_timeout: Duration,
+    pub protocols: Protocols,
     pub insecure_skip_verify: bool,
     /// Trusted instead of the system's roots.
     pub certificates: Option<Arc<[WrappedX509]>>,
+}
+
+/// Which versions of HTTP are spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocols {
+    /// HTTP/2 where the server chooses it by ALPN, else HTTP/1.1; over cleartext always HTTP/1.1.
+    Offered,
+    /// HTTP/2 only; over cleartext with prior knowledge.
+    Http2,
 }
 
 pub struct Host {
@@ -32,13 +49,13 @@ pub struct Host {
     /// Value of the `Host` header.
     pub authority: String,
     pub connect_timeout: Duration,
-    tls: TlsRules,
+    rules: Rules,
     address: Arc<Address>,
     /// The peer for the address in use; a peer is costly to build, and there is nearly always one.
     peer: ArcSwapOption<(SocketAddr, Arc<HttpPeer>)>,
 }
 
-impl TlsRules {
+impl Rules {
     /// A number of its own for each set of trusted certificates.
     fn trusted(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
@@ -66,8 +83,15 @@ pub fn certificates(pem: &str) -> Result<Arc<[WrappedX509]>, String> {
 }
 
 impl Host {
-    pub fn new(endpoint: Endpoint, address: Arc<Address>, tls: TlsRules, connect_timeout: Duration) -> Self {
-        Self { authority: endpoint.authority(), endpoint, connect_timeout, tls, address, peer: ArcSwapOption::empty() }
+    pub fn new(endpoint: Endpoint, address: Arc<Address>, rules: Rules) -> Self {
+        Self {
+            authority: endpoint.authority(),
+            connect_timeout: rules.connect_timeout,
+            endpoint,
+            rules,
+            address,
+            peer: ArcSwapOption::empty(),
+        }
     }
 
     /// The peers to try, one per address, the one that worked last in front.
@@ -93,21 +117,25 @@ impl Host {
         peer
     }
 
-    pub(super) const fn idle_timeout() -> Duration {
-        IDLE
-    }
-
     fn build_peer(&self, address: SocketAddr) -> HttpPeer {
         // The name must not be empty: Pingora verifies no certificate without one.
-        let mut peer = HttpPeer::new(address, self.endpoint.scheme == Scheme::Https, self.endpoint.host.clone());
+        let tls = self.endpoint.scheme == Scheme::Https;
+        let mut peer = HttpPeer::new(address, tls, self.endpoint.host.clone());
         peer.options.connection_timeout = Some(self.connect_timeout);
         peer.options.total_connection_timeout = Some(self.connect_timeout);
         peer.options.idle_timeout = Some(IDLE);
-        peer.options.verify_cert = !self.tls.insecure_skip_verify;
-        peer.options.verify_hostname = !self.tls.insecure_skip_verify;
-        peer.options.ca = self.tls.certificates.clone();
+        peer.options.verify_cert = !self.rules.insecure_skip_verify;
+        peer.options.verify_hostname = !self.rules.insecure_skip_verify;
+        peer.options.ca = self.rules.certificates.clone();
         // Pingora's pools tell peers apart by much, but not by whose certificates they trust.
-        peer.group_key = self.tls.trusted();
+        peer.group_key = self.rules.trusted();
+        match (self.rules.protocols, tls) {
+            (Protocols::Offered, true) => peer.options.set_http_version(2, 1),
+            (Protocols::Offered, false) => {}
+            (Protocols::Http2, _) => peer.options.set_http_version(2, 2),
+        }
+        peer.options.max_h2_streams = STREAMS;
+        peer.options.h2_ping_interval = Some(PING);
         peer.options.tcp_keepalive = Some(TcpKeepalive {
             idle: Duration::from_secs(30),
             interval: Duration::from_secs(10),
@@ -122,18 +150,22 @@ impl Host {
 
 #[cfg(test)]
 mod tests {
+    use pingora::upstreams::peer::Peer;
+
     use super::*;
     use crate::upstream::Reach;
 
     #[test]
     fn connections_are_shared_only_by_those_who_trust_the_same_certificates() {
         let address = Arc::new(Address::new("127.0.0.1", 443, Reach::Any));
-        let reuse = |certificates: Option<&str>| {
-            let tls = TlsRules {
+        let reuse = |pem: Option<&str>| {
+            let rules = Rules {
+                connect_timeout: Duration::from_secs(1),
+                protocols: Protocols::Offered,
                 insecure_skip_verify: false,
-                certificates: certificates.map(|pem| super::certificates(pem).unwrap()),
+                certificates: pem.map(|pem| certificates(pem).unwrap()),
             };
-            let host = Host::new(Endpoint::https("a.example"), Arc::clone(&address), tls, Duration::from_secs(1));
+            let host = Host::new(Endpoint::https("a.example"), Arc::clone(&address), rules);
             host.peer("127.0.0.1:443".parse().unwrap()).reuse_hash()
         };
         let authority = || rcgen::generate_simple_self_signed(["ca.example".to_owned()]).unwrap().cert.pem();

@@ -1,15 +1,21 @@
-//! Hosts that answers come from: their addresses, their TLS rules, and one HTTP/1.1 exchange with them over Pingora's
-//! connection pools. Knows nothing of Azure, of callers, or of what the bytes mean.
+//! Hosts that answers come from: their addresses, their TLS rules, and one exchange with them over Pingora's pools of
+//! connections. Knows nothing of Azure, of callers, or of what the bytes mean.
 
 mod address;
+mod connections;
 mod early;
 mod exchange;
 mod fault;
 mod host;
+mod http1;
+mod http2;
 mod probe;
+mod segment;
 
 pub use address::{Address, Reach, Unresolvable};
-pub use exchange::{Exchange, Limits, Segment};
+pub use connections::Connections;
+pub use exchange::{Exchange, Limits};
 pub use fault::Fault;
-pub use host::{Host, TlsRules, certificates};
+pub use host::{Host, Protocols, Rules, certificates};
 pub use probe::{Probed, Step, probe};
+pub use segment::Segment;

@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
-use pingora::connectors::TransportConnector;
 use pingora::http::RequestHeader;
+use pingora::server::configuration::ServerConf;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::connections::Connections;
 use super::exchange::{Exchange, Limits};
 use super::host::Host;
 use crate::base::Scheme;
@@ -89,9 +90,9 @@ async fn begin(host: &Host, target: &str, headers: &[(HeaderName, HeaderValue)])
     for (name, value) in headers {
         head.insert_header(name.clone(), value.clone()).map_err(said)?;
     }
-    let connector = TransportConnector::new(None);
+    let connections = Connections::new(&ServerConf::default());
     let limits = Limits { write: PATIENCE, first_byte: PATIENCE, idle: PATIENCE };
-    let begun = Exchange::begin(&connector, host, &head, Vec::new(), limits, true).await;
+    let begun = Exchange::begin(&connections, host, &head, Vec::new(), limits, true).await;
     begun.map_err(|(fault, _)| fault.to_string())
 }
 

@@ -177,3 +177,38 @@ async fn check_online_shows_the_step_that_fails() {
     let text = text(&azgate(&["check", "--online", "--config", path.to_str().unwrap()], "").stdout);
     assert!(text.contains("the credential is accepted") && text.contains("Access denied"), "{text}");
 }
+
+/// `conf/azgate.json` as it stands, with the two variables of the README.
+#[tokio::test]
+async fn the_full_sample_serves_with_two_variables() {
+    for sample in ["azgate.json", "minimal.json"] {
+        let azure = azure().await;
+        let (listen, admin) = (free_address(), free_address());
+        let mut child = Command::new(env!("CARGO_BIN_EXE_azgate"))
+            .args(["run", "--config"])
+            .arg(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("conf").join(sample))
+            .args(["--listen", &listen.to_string(), "--admin-listen", &admin.to_string()])
+            .envs([("AZURE_ENDPOINT", azure.base_url().as_str()), ("AZURE_API_KEY", "sim-key")])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        for _ in 0..500 {
+            if tokio::net::TcpStream::connect(listen).await.is_ok() {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        let ask = |path: &'static str, body: Value| async move {
+            send(listen, http::Method::POST, path, &[("api-key", "sim-key")], body.to_string()).await
+        };
+        assert_eq!(ask("/v1/chat/completions", chat_body("Hi")).await.status, 200, "{sample}");
+        let stream = ask("/v1/chat/completions", stream_body("Hi")).await;
+        assert!(stream.text().ends_with("data: [DONE]\n\n"), "{sample}");
+        let embedding = serde_json::json!({"model": "text-embedding-3-small", "input": "Hi"});
+        assert_eq!(ask("/v1/embeddings", embedding).await.status, 200, "{sample}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}

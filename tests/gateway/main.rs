@@ -9,6 +9,7 @@ mod direct;
 mod disconnect;
 mod honest_ends;
 mod hostile;
+mod http2_upstream;
 mod interim_answers;
 mod keep_alive;
 mod large_bodies;

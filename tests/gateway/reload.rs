@@ -115,7 +115,7 @@ async fn what_needs_a_restart_is_said_and_the_rest_applies() {
     config["client"]["routing_headers"] = json!(false);
     gateway.reload(&config);
     gateway.until_metric("azgate_config_generation", 2.0).await;
-    assert!(gateway.log().contains("`server.worker_threads` has changed"));
+    wait_until("it is said", || gateway.log().contains("`server.worker_threads` has changed")).await;
     assert_eq!(gateway.chat(&chat_body("Hi")).await.header("x-azgate-key"), "");
 }
 

@@ -243,3 +243,27 @@ async fn content_filter_results_are_removed_only_on_request() {
         }
     }
 }
+
+#[tokio::test]
+async fn silence_is_filled_with_comments_that_change_nothing() {
+    let azure = azure().await;
+    let gateway = Gateway::start(&config(&azure.base_url())).await;
+    let quiet = [("x-sim-event-interval-ms", "16500")];
+    let mut body = stream_body("Hi");
+    body["max_tokens"] = json!(1);
+    let answer = tokio::time::timeout(Duration::from_secs(40), async {
+        let authorization = format!("Bearer {KEY}");
+        let headers = [("authorization", authorization.as_str()), quiet[0]];
+        let mut answer = open(gateway.address, "/v1/chat/completions", &headers, body.to_string()).await;
+        let mut seen = String::new();
+        while let Some(Ok(frame)) = answer.body_mut().frame().await {
+            seen.push_str(&String::from_utf8_lossy(&frame.into_data().unwrap_or_default()));
+            if seen.contains(": keep-alive\n\n") {
+                break;
+            }
+        }
+        seen
+    });
+    let seen = answer.await.expect("a comment in time");
+    assert!(seen.contains("data: {") && seen.contains(": keep-alive\n\n"), "{seen}");
+}

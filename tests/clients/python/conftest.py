@@ -11,6 +11,7 @@ from forms import FORMS, Sdk, done, opened
 from stack import Stack, StartFailed
 
 collect_ignore = [] if importlib.util.find_spec("langchain_openai") else ["test_langchain.py"]
+LOOP = asyncio.Runner()
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +52,7 @@ def one(request, stack) -> Sdk:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem) -> bool:
-    """Runs `async def` tests each in a loop of its own, and closes the clients that a test opened."""
+    """Runs `async def` tests, and closes the clients that a test opened. LangChain shares its connections: one loop for all."""
     names = inspect.signature(pyfuncitem.obj).parameters
 
     async def run() -> None:
@@ -61,8 +62,12 @@ def pytest_pyfunc_call(pyfuncitem) -> bool:
             while opened:
                 await done(opened.pop().close())
 
-    asyncio.run(run())
+    LOOP.run(run())
     return True
+
+
+def pytest_unconfigure() -> None:
+    LOOP.close()
 
 
 def pytest_terminal_summary(terminalreporter, config) -> None:

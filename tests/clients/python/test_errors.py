@@ -67,7 +67,7 @@ UPSTREAM = {
     "status=503; empty-body": (openai.InternalServerError, 503),
     "reset-before-head": (openai.InternalServerError, 502),
     "close-before-head": (openai.InternalServerError, 502),
-    "reset-after-bytes=40": (openai.APIError, None),
+    "reset-after-bytes=40": (openai.InternalServerError, 502),
 }
 
 
@@ -76,7 +76,7 @@ async def test_an_upstream_failure_raises_its_own_exception(sdk, fault):
     error, status = UPSTREAM[fault]
     with pytest.raises(error) as caught:
         await done(ask(sdk.client("gpt-4o"), fault=fault))
-    assert getattr(caught.value, "status_code", None) == status
+    assert caught.value.status_code == status
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
@@ -92,12 +92,6 @@ def test_a_silent_upstream_is_a_timeout(one):
     with pytest.raises(openai.InternalServerError) as caught:
         ask(one.client("gpt-4o"), fault="stall-before-head")
     assert (caught.value.status_code, caught.value.code) == (504, "upstream_timeout")
-
-
-def test_a_failed_upstream_is_not_to_be_tried_again(one):
-    with pytest.raises(openai.InternalServerError) as caught:
-        ask(one.client("gpt-4o"), fault="status=500")
-    assert caught.value.response.headers["x-should-retry"] == "false"
 
 
 @pytest.mark.parametrize("hint", ["retry-after-ms=40", "retry-after=1"])
