@@ -67,7 +67,7 @@ impl ServerApp for Door {
     async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let mut first = [0; PREFACE];
         // What was looked at is read again by whoever comes next.
-        let looked = tokio::time::timeout(FIRST_BYTES, stream.try_peek(&mut first)).await;
+        let looked = pingora::time::timeout(FIRST_BYTES, stream.try_peek(&mut first)).await;
         looked.ok()?.ok()?;
         self.0.process_new(stream, shutdown).await
     }
