@@ -93,7 +93,7 @@ impl Gateway {
         if let Some(document) = local::answer(received, operation, query, caller, &snapshot)? {
             return local::send(session, received, &document, &mut exchange.reply).await;
         }
-        let path = send::path(operation).ok_or_else(|| Refusal::unsupported(operation.name()))?;
+        let path = send::path(operation).ok_or_else(|| Refusal::not_served(operation.name()))?;
         let (body, members) = receive::body(session, snapshot.largest_body, &mut exchange.reply).await?;
         let plan = &*exchange.plan.insert(plan::make(received, caller, &snapshot, body, members)?);
         let lane = Lane {

@@ -87,6 +87,13 @@ impl Refusal {
             .param("model")
     }
 
+    /// An operation that the upstream has, and that this version does not forward.
+    pub fn not_served(operation: &str) -> Self {
+        let message =
+            format!("the operation `{operation}` on provider `azure` is not served by this version of the gateway");
+        Self::new(400, "unsupported_operation", message)
+    }
+
     pub fn unsupported(operation: &str) -> Self {
         let message = format!("the operation `{operation}` is not supported on provider `azure`");
         Self::new(400, "unsupported_operation", message)

@@ -47,7 +47,7 @@ pub fn prepare(
     rules: &ClientRules,
 ) -> Result<Prepared, Refusal> {
     if candidate.deployment.family == Family::Anthropic {
-        return Err(Refusal::unsupported(&format!("{} on a Claude deployment", form.operation.name())));
+        return Err(Refusal::not_served(&format!("{} on a Claude deployment", form.operation.name())));
     }
     let version = match (&plan.version, candidate.key.version.addressing()) {
         (Some(asked), Addressing::Classic) => asked,
