@@ -57,17 +57,20 @@ impl From<Problem> for Problems {
     }
 }
 
+/// Always one line, whatever line ends stand in the names and values that it quotes.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}: ", self.file, self.line, self.column)?;
-        if !self.path.is_empty() {
-            write!(f, "{}: ", self.path)?;
+        let path = if self.path.is_empty() { String::new() } else { format!("{}: ", self.path) };
+        let hint = self.hint.as_ref().map_or_else(String::new, |hint| format!("; {hint}"));
+        for character in [path.as_str(), &self.message, &hint].iter().flat_map(|text| text.chars()) {
+            if character.is_control() {
+                write!(f, "{}", character.escape_default())?
+            } else {
+                write!(f, "{character}")?
+            }
         }
-        f.write_str(&self.message)?;
-        match &self.hint {
-            Some(hint) => write!(f, "; {hint}"),
-            None => Ok(()),
-        }
+        Ok(())
     }
 }
 

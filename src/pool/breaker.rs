@@ -136,6 +136,12 @@ mod tests {
         open: Duration::from_secs(5),
     };
 
+    fn fail(breaker: &Breaker, rules: &BreakerRules, times: usize, at: Instant) {
+        for _ in 0..times {
+            breaker.failed(rules, at);
+        }
+    }
+
     fn after(begun: Instant, seconds: f64) -> Instant {
         begun + Duration::from_secs_f64(seconds)
     }
@@ -159,7 +165,7 @@ mod tests {
     #[test]
     fn a_probe_that_fails_opens_it_again_and_one_that_is_lost_is_replaced() {
         let (breaker, begun) = (Breaker::default(), Instant::now());
-        (0..3).for_each(|_| drop(breaker.failed(&RULES, begun)));
+        fail(&breaker, &RULES, 3, begun);
         assert!(breaker.enter(&RULES, after(begun, 5.1)));
         assert_eq!(breaker.failed(&RULES, after(begun, 5.2)), None, "it was open already");
         assert!(!breaker.admits(&RULES, after(begun, 10.0)));
@@ -187,7 +193,7 @@ mod tests {
     fn an_old_window_is_forgotten() {
         let rules = BreakerRules { consecutive_failures: 0, ..RULES };
         let (breaker, begun) = (Breaker::default(), Instant::now());
-        (0..9).for_each(|_| drop(breaker.failed(&rules, begun)));
+        fail(&breaker, &rules, 9, begun);
         assert_eq!(breaker.failed(&rules, after(begun, 11.0)), None);
         assert!(breaker.admits(&rules, after(begun, 11.0)));
     }

@@ -1,12 +1,13 @@
 //! A request's body, held so that it can be sent as often as needed: in memory while it is small, in an unlinked
-//! temporary file past that. What is sent is described by pieces of the original and new bytes; nothing is copied.
+//! temporary file past that. What is sent is described by pieces of the original and new bytes; only small chunks are
+//! copied, when they are gathered.
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::dialect::splice::Piece;
 use crate::upstream::Segment;
@@ -16,6 +17,11 @@ const IN_MEMORY: u64 = 4 * 1024 * 1024;
 
 /// Bytes that are gathered before they are written to the file.
 const BATCH: usize = 1024 * 1024;
+
+/// A chunk smaller than this joins the part before it, if that is smaller than [`PART`]. A part of its own costs about a
+/// hundred bytes, so a caller who sends single bytes would take a hundred times what is allowed.
+const SMALL: usize = 2 * 1024;
+const PART: usize = 16 * 1024;
 
 #[derive(Debug, Default)]
 pub struct Body {
@@ -44,9 +50,7 @@ impl Body {
         if chunk.is_empty() {
             return Ok(());
         }
-        self.starts.push(self.length);
-        self.length += chunk.len() as u64;
-        self.rope.push(chunk);
+        self.append(chunk);
         let begun = self.spilled.as_ref().map_or(0, |spilled| spilled.length);
         let waiting = self.length - begun;
         let full = if self.spilled.is_some() { waiting >= BATCH as u64 } else { waiting > IN_MEMORY };
@@ -82,6 +86,20 @@ impl Body {
             if from < to {
                 segments.push(Segment::Memory(part.slice(from as usize..to as usize)));
             }
+        }
+    }
+
+    fn append(&mut self, chunk: Bytes) {
+        let start = self.length;
+        self.length += chunk.len() as u64;
+        if let Some(last) = self.rope.last_mut().filter(|last| chunk.len() < SMALL && last.len() < PART) {
+            // Nobody else holds the part yet, so it grows where it is.
+            let mut part = BytesMut::from(std::mem::take(last));
+            part.extend_from_slice(&chunk);
+            *last = part.freeze();
+        } else {
+            self.starts.push(start);
+            self.rope.push(chunk);
         }
     }
 
@@ -140,6 +158,25 @@ mod tests {
                     assert!(content(&body.segments(&pieces)) == expected, "{length}: {from}..{to}");
                 }
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_in_tiny_chunks_is_held_in_few_parts() {
+        let original: Vec<u8> = (0..300_000).map(|i| (i * 31 % 251) as u8).collect();
+        let mut body = Body::default();
+        let mut rest = &original[..];
+        // Single bytes, with a large chunk among them.
+        for length in (0..100_000).map(|_| 1).chain([100_000]).chain((0..100_000).map(|_| 1)) {
+            let (chunk, after) = rest.split_at(length);
+            body.push(Bytes::copy_from_slice(chunk)).await.unwrap();
+            rest = after;
+        }
+        assert!(body.rope.len() < 40, "{} parts", body.rope.len());
+        let end = body.len();
+        for (from, to) in [(0, end), (1, 99_999), (99_999, 200_001), (end - 1, end)] {
+            let kept = content(&body.segments(&[Piece::Keep(from..to)]));
+            assert!(kept == original[from as usize..to as usize], "{from}..{to}");
         }
     }
 }

@@ -32,6 +32,7 @@ pub fn make(
 ) -> Result<Plan, Refusal> {
     let requested = requested_model(received, &members)?;
     let deployment = optional_text(&members, "deployment")?.map(Cow::into_owned);
+    deployment.as_deref().map_or(Ok(()), |name| check_name("deployment", name))?;
     let endpoint = optional_text(&members, "endpoint")?.map(Cow::into_owned);
     check_fallbacks(&members)?;
     check_look_alikes(&members)?;
@@ -72,11 +73,16 @@ fn requested_model<'a>(received: &'a Received, members: &'a Members) -> Result<C
     if named.is_empty() {
         return Err(Refusal::missing_model());
     }
-    if named.len() > LONGEST_NAME {
-        let message = format!("the model's name is longer than {LONGEST_NAME} bytes");
-        return Err(Refusal::new(400, "bad_request", message).param("model"));
-    }
+    check_name("model", &named)?;
     Ok(named)
+}
+
+fn check_name(field: &'static str, name: &str) -> Result<(), Refusal> {
+    if (1..=LONGEST_NAME).contains(&name.len()) {
+        return Ok(());
+    }
+    let message = format!("the name in `{field}` must have 1 to {LONGEST_NAME} bytes; this one has {}", name.len());
+    Err(Refusal::new(400, "bad_request", message).param(field))
 }
 
 /// A text member, absent when it is `null`.

@@ -213,9 +213,7 @@ impl Relay<'_> {
     pub async fn send(&mut self, mut part: Bytes) -> Result<(), Stop> {
         while !part.is_empty() {
             self.reply.first_event.get_or_insert_with(|| self.route.started.elapsed());
-            let piece = part.split_to(part.len().min(ONE_WRITE));
-            self.reply.bytes_out += piece.len() as u64;
-            self.write(piece, false).await?;
+            self.write(part.split_to(part.len().min(ONE_WRITE)), false).await?;
         }
         Ok(())
     }
@@ -224,7 +222,13 @@ impl Relay<'_> {
         self.write(Bytes::new(), true).await
     }
 
+    /// Sends a comment of the gateway's own, which nobody waits for.
+    pub async fn comment(&mut self, comment: Bytes) -> Result<(), Stop> {
+        self.write(comment, false).await
+    }
+
     async fn write(&mut self, piece: Bytes, end: bool) -> Result<(), Stop> {
+        self.reply.bytes_out += piece.len() as u64;
         let write = self.session.write_response_body(piece, end);
         self.reply.waiting(caller_takes(self.route.candidate.timeouts.exchange.idle, write)).await
     }

@@ -108,10 +108,7 @@ pub fn settle(exchange: &Exchange, labels: &Labels, metrics: &Metrics) {
     metrics.request(RequestSeries { operation, provider, key, model, status, caller });
     count_tokens(reply.usage.as_ref(), model, caller, labels, metrics);
     let duration = exchange.started.elapsed();
-    metrics.duration(operation).observe(duration.as_secs_f64());
-    if let Some(first) = reply.first_event {
-        metrics.first_event(operation).observe(first.as_secs_f64());
-    }
+    metrics.took(operation, duration, reply.first_event);
     let overhead = duration.saturating_sub(reply.waited);
     metrics.overhead.observe(overhead.as_secs_f64());
     if reply.caller_left {

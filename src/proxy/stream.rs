@@ -195,7 +195,7 @@ async fn wait(
             Wake::Tick => {
                 match stage {
                     Stage::Held { .. } => begin(relay, stage).await?,
-                    Stage::Begun => relay.send(COMMENT).await?,
+                    Stage::Begun => relay.comment(COMMENT).await?,
                 }
                 quiet_since = Instant::now();
             }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora::apps::HttpServerOptions;
+use pingora::apps::{HttpServerOptions, ServerApp};
 use pingora::listeners::ListenerConfig;
+use pingora::protocols::Stream;
 use pingora::protocols::l4::stream::L4BufferSettings;
-use pingora::proxy::{HttpProxy, http_proxy_service_with_name};
+use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
 use pingora::services::background::BackgroundService;
@@ -21,6 +22,10 @@ use crate::proxy::Gateway;
 /// A connection's buffers. Reads are small; a head and a short body go out in one write.
 const READ_BUFFER: usize = 4 * 1024;
 const WRITE_BUFFER: usize = 16 * 1024;
+
+/// How long a caller may take for the first bytes on a connection, as many as tell HTTP/2 from HTTP/1.1.
+const FIRST_BYTES: Duration = Duration::from_secs(30);
+const PREFACE: usize = 24;
 
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {cause}")]
@@ -38,20 +43,38 @@ pub fn check(file: &File) -> Result<TcpListener, BindError> {
     bind(&file.server.admin.listen)
 }
 
-pub fn proxy(conf: &Arc<ServerConf>, gateway: Gateway, file: &File) -> Service<HttpProxy<Gateway>> {
-    let mut service = http_proxy_service_with_name(conf, gateway, "proxy");
-    if let Some(app) = service.app_logic_mut() {
-        let mut options = HttpServerOptions::default();
-        options.h2c = true;
-        options.h2_idle_timeout = Some(Duration::from_secs(300));
-        app.server_options = Some(options);
-    }
+pub fn proxy(conf: &Arc<ServerConf>, gateway: Gateway, file: &File) -> Service<Door> {
+    let mut proxy = http_proxy(conf, gateway);
+    let mut options = HttpServerOptions::default();
+    options.h2c = true;
+    options.h2_idle_timeout = Some(Duration::from_secs(300));
+    proxy.server_options = Some(options);
+    let mut service = Service::new("proxy".to_owned(), Door(Arc::new(proxy)));
     for address in &file.server.listen {
         service.add_listener(
             ListenerConfig::tcp(address.to_string()).l4_buffer(L4BufferSettings::new(READ_BUFFER, WRITE_BUFFER)),
         );
     }
     service
+}
+
+/// Lets connections in as soon as they say something. Pingora waits for the first bytes of a cleartext connection
+/// without a limit, so whoever connects and keeps silent would stay for ever.
+pub struct Door(Arc<HttpProxy<Gateway>>);
+
+#[async_trait]
+impl ServerApp for Door {
+    async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let mut first = [0; PREFACE];
+        // What was looked at is read again by whoever comes next.
+        let looked = pingora::time::timeout(FIRST_BYTES, stream.try_peek(&mut first)).await;
+        looked.ok()?.ok()?;
+        self.0.process_new(stream, shutdown).await
+    }
+
+    async fn cleanup(&self) {
+        ServerApp::cleanup(&*self.0).await;
+    }
 }
 
 /// The operators' listener, outside of Pingora's services: those stop listening as soon as the process is to end.

@@ -2,12 +2,13 @@
 //!
 //! Series with several labels are looked up by the numbers of their labels in a map of the worker thread's own; only
 //! the first use of a combination on a thread goes through the `prometheus` crate. Labels are configured names, and
-//! past [`MOST_SERIES`] combinations a caller's name gives way to `other`, so a scrape stays bounded whatever comes in.
+//! past [`MOST_SERIES`] combinations a caller's name gives way to `other`, on every thread alike, so that a scrape and
+//! the threads' maps stay bounded whatever comes in.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
-use std::sync::LazyLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::{HashMap, HashSet};
+use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
@@ -21,7 +22,25 @@ const MOST_SERIES: usize = 2_000;
 static OTHER: LazyLock<Label> = LazyLock::new(|| Label::new("other"));
 
 thread_local! {
-    static SERIES: RefCell<HashMap<[u32; 7], IntCounter>> = RefCell::default();
+    static SERIES: RefCell<HashMap<Combination, IntCounter>> = RefCell::default();
+    static ATTEMPTS: RefCell<HashMap<(u32, *const str), IntCounter>> = RefCell::default();
+    static TIMES: RefCell<HashMap<u32, Times>> = RefCell::default();
+}
+
+/// How long requests of one operation take.
+struct Times {
+    duration: Histogram,
+    first_event: Histogram,
+}
+
+/// The numbers of the labels of one series, and of its metric.
+type Combination = [u32; 7];
+
+/// Which combinations have a series with the caller's own name. Takes a lock only until there is no more room.
+#[derive(Debug, Default)]
+struct Apart {
+    growing: Mutex<HashSet<Combination>>,
+    full: OnceLock<HashSet<Combination>>,
 }
 
 /// Where a finished request is counted.
@@ -53,7 +72,8 @@ pub struct Metrics {
     stream_failures: IntCounterVec,
     duration: HistogramVec,
     first_event: HistogramVec,
-    series: AtomicUsize,
+    requests_apart: Apart,
+    tokens_apart: Apart,
     pub overhead: Histogram,
     pub requests_active: IntGauge,
     pub streams_active: IntGauge,
@@ -112,7 +132,8 @@ impl Metrics {
                 .gauge("azgate_config_reload_success", "1 when the last reload was applied, 0 when it was refused."),
             log_lines_dropped: register
                 .counter("azgate_log_lines_dropped_total", "Log lines lost because standard output was too slow."),
-            series: AtomicUsize::new(0),
+            requests_apart: Apart::default(),
+            tokens_apart: Apart::default(),
             registry: registry.clone(),
         };
         register
@@ -125,7 +146,7 @@ impl Metrics {
         let id = |caller: &Label| {
             [at.operation.id(), at.provider.id(), at.key.id(), at.model.id(), u32::from(at.status), caller.id(), 0]
         };
-        self.count(id, at.caller, 1, |caller| {
+        self.requests_apart.count(id, at.caller, 1, |caller| {
             let status = at.status.to_string();
             let labels = [at.operation, at.provider, at.key, at.model].map(Label::text);
             let [operation, provider, key, model] = labels;
@@ -138,25 +159,33 @@ impl Metrics {
             return;
         }
         let id = |caller: &Label| [at.model.id(), caller.id(), at.kind.id(), 0, 0, 0, 1];
-        self.count(id, at.caller, count, |caller| {
+        self.tokens_apart.count(id, at.caller, count, |caller| {
             self.tokens.with_label_values(&[at.model.text(), caller.text(), at.kind.text()])
         });
     }
 
+    /// `outcome` is a text of the program's own: where it stands is enough to know it by.
     pub fn attempt(&self, key: &Label, outcome: &'static str) {
-        self.attempts.with_label_values(&[key.text(), outcome]).inc();
+        ATTEMPTS.with_borrow_mut(|known| {
+            let fresh = || self.attempts.with_label_values(&[key.text(), outcome]);
+            known.entry((key.id(), std::ptr::from_ref(outcome))).or_insert_with(fresh).inc();
+        });
     }
 
     pub fn stream_failure(&self, reason: &'static str) {
         self.stream_failures.with_label_values(&[reason]).inc();
     }
 
-    pub fn duration(&self, operation: &Label) -> Histogram {
-        self.duration.with_label_values(&[operation.text()])
-    }
-
-    pub fn first_event(&self, operation: &Label) -> Histogram {
-        self.first_event.with_label_values(&[operation.text()])
+    /// How long a finished request took, and how long until the first byte of its answer's body.
+    pub fn took(&self, operation: &Label, duration: Duration, first_event: Option<Duration>) {
+        TIMES.with_borrow_mut(|known| {
+            let times = known.entry(operation.id()).or_insert_with(|| Times {
+                duration: self.duration.with_label_values(&[operation.text()]),
+                first_event: self.first_event.with_label_values(&[operation.text()]),
+            });
+            times.duration.observe(duration.as_secs_f64());
+            first_event.into_iter().for_each(|first| times.first_event.observe(first.as_secs_f64()));
+        });
     }
 
     /// The text format that Prometheus scrapes.
@@ -167,10 +196,12 @@ impl Metrics {
         }
         text
     }
+}
 
+impl Apart {
     fn count(
         &self,
-        id: impl Fn(&Label) -> [u32; 7],
+        id: impl Fn(&Label) -> Combination,
         caller: &Label,
         count: u64,
         series: impl Fn(&Label) -> IntCounter,
@@ -179,11 +210,21 @@ impl Metrics {
             if let Some(counter) = known.get(&id(caller)) {
                 return counter.inc_by(count);
             }
-            let room = self.series.fetch_add(1, Ordering::Relaxed) < MOST_SERIES;
-            let counter = series(if room { caller } else { &OTHER });
-            counter.inc_by(count);
-            known.insert(id(caller), counter);
+            let caller = if self.admits(id(caller)) { caller } else { &OTHER };
+            known.entry(id(caller)).or_insert_with(|| series(caller)).inc_by(count);
         });
+    }
+
+    fn admits(&self, combination: Combination) -> bool {
+        if let Some(full) = self.full.get() {
+            return full.contains(&combination);
+        }
+        let mut growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
+        if growing.len() < MOST_SERIES {
+            growing.insert(combination);
+            return true;
+        }
+        self.full.get_or_init(|| growing.clone()).contains(&combination)
     }
 }
 
@@ -242,5 +283,36 @@ mod tests {
             text.contains(&format!("caller=\"other\",kind=\"input\",model=\"gpt-4o\"}} {MOST_SERIES}")),
             "nothing is lost"
         );
+    }
+
+    #[test]
+    fn every_thread_counts_a_caller_under_the_same_name() {
+        let metrics = Metrics::new();
+        let (model, kind) = (Label::new("gpt-4o"), Label::new("input"));
+        let callers: Vec<Label> = (0..MOST_SERIES).map(|caller| Label::new(&format!("caller-{caller}"))).collect();
+        let count = |callers: &[Label]| {
+            for caller in callers {
+                metrics.tokens(TokenSeries { model: &model, caller, kind: &kind }, 1);
+            }
+        };
+        std::thread::scope(|scope| {
+            (0..4).for_each(|_| drop(scope.spawn(|| count(&callers))));
+        });
+        count(&[Label::new("one-too-many")]);
+        let text = String::from_utf8(metrics.encode()).unwrap();
+        let of = |caller: &str| format!("azgate_tokens_total{{caller=\"{caller}\",kind=\"input\",model=\"gpt-4o\"}}");
+        assert!(callers.iter().all(|caller| text.contains(&format!("{} 4\n", of(caller.text())))));
+        assert!(text.contains(&format!("{} 1\n", of("other"))), "past the limit");
+    }
+
+    #[test]
+    fn a_thread_remembers_no_more_than_there_is_to_see() {
+        let metrics = Metrics::new();
+        let (model, kind) = (Label::new("gpt-4o"), Label::new("input"));
+        for caller in 0..MOST_SERIES * 3 {
+            let caller = Label::new(&format!("caller-{caller}"));
+            metrics.tokens(TokenSeries { model: &model, caller: &caller, kind: &kind }, 1);
+        }
+        assert_eq!(SERIES.with_borrow(HashMap::len), MOST_SERIES + 1);
     }
 }

@@ -50,7 +50,7 @@ impl Fault {
         }
         match error.etype() {
             ErrorType::InvalidHTTPHeader | ErrorType::InvalidH2 => Self::Malformed(brief(error)),
-            ErrorType::ConnectionClosed | ErrorType::ReadError => Self::ClosedEarly,
+            ErrorType::ConnectionClosed | ErrorType::ReadError if !had_begun(error) => Self::ClosedEarly,
             _ => Self::Broken(brief(error)),
         }
     }
@@ -67,4 +67,10 @@ pub(super) fn brief(error: &Error) -> String {
         Some(cause) => format!("{root}: {cause}").chars().filter(|c| !c.is_control()).take(300).collect(),
         None => root.to_owned(),
     }
+}
+
+/// Whether a connection ended within an answer's head. Pingora tells it in its message alone.
+fn had_begun(error: &Error) -> bool {
+    let context = error.context.as_ref().map_or("", |context| context.as_str());
+    context.rsplit_once("bytes already read: ").is_some_and(|(_, read)| read != "0")
 }

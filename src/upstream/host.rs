@@ -1,5 +1,6 @@
 //! One upstream host: how it is addressed in requests, and the Pingora peer to connect to.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +53,16 @@ pub struct Host {
     address: Arc<Address>,
     /// The peer for the address in use; a peer is costly to build, and there is nearly always one.
     peer: ArcSwapOption<(SocketAddr, Arc<HttpPeer>)>,
+}
+
+impl Rules {
+    /// A number of its own for each set of trusted certificates.
+    fn trusted(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let certificates = self.certificates.iter().flat_map(|certificates| certificates.iter());
+        certificates.for_each(|certificate| certificate.borrow_raw_cert().hash(&mut hasher));
+        hasher.finish()
+    }
 }
 
 /// Certificates from PEM text.
@@ -116,6 +127,8 @@ impl Host {
         peer.options.verify_cert = !self.rules.insecure_skip_verify;
         peer.options.verify_hostname = !self.rules.insecure_skip_verify;
         peer.options.ca = self.rules.certificates.clone();
+        // Pingora's pools tell peers apart by much, but not by whose certificates they trust.
+        peer.group_key = self.rules.trusted();
         match (self.rules.protocols, tls) {
             (Protocols::Offered, true) => peer.options.set_http_version(2, 1),
             (Protocols::Offered, false) => {}
@@ -132,5 +145,33 @@ impl Host {
         });
         debug_assert!(!peer.sni().is_empty());
         peer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pingora::upstreams::peer::Peer;
+
+    use super::*;
+    use crate::upstream::Reach;
+
+    #[test]
+    fn connections_are_shared_only_by_those_who_trust_the_same_certificates() {
+        let address = Arc::new(Address::new("127.0.0.1", 443, Reach::Any));
+        let reuse = |pem: Option<&str>| {
+            let rules = Rules {
+                connect_timeout: Duration::from_secs(1),
+                protocols: Protocols::Offered,
+                insecure_skip_verify: false,
+                certificates: pem.map(|pem| certificates(pem).unwrap()),
+            };
+            let host = Host::new(Endpoint::https("a.example"), Arc::clone(&address), rules);
+            host.peer("127.0.0.1:443".parse().unwrap()).reuse_hash()
+        };
+        let authority = || rcgen::generate_simple_self_signed(["ca.example".to_owned()]).unwrap().cert.pem();
+        let (one, other) = (authority(), authority());
+        assert_eq!(reuse(Some(&one)), reuse(Some(&one)));
+        assert_ne!(reuse(Some(&one)), reuse(Some(&other)));
+        assert_ne!(reuse(Some(&one)), reuse(None));
     }
 }

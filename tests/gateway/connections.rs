@@ -76,7 +76,8 @@ async fn a_name_that_does_not_resolve_is_a_502_and_not_a_crash() {
 async fn broken_answers_become_honest_errors() {
     let azure = azure().await;
     let mut config = config(&azure.base_url());
-    config["providers"]["azure"]["network_config"] = json!({"first_byte_timeout_in_seconds": 1});
+    config["providers"]["azure"]["network_config"] = json!({"first_byte_timeout_in_seconds": 1, "max_retries": 0});
+    config["providers"]["azure"]["circuit_breaker"] = json!({"consecutive_failures": 0, "min_requests": 1000});
     let gateway = Gateway::start(&config).await;
     for (fault, status, code) in [
         ("reset-before-head", 502, "upstream_broken"),

@@ -21,6 +21,8 @@ async fn every_bad_request_is_told_what_is_wrong_and_what_would_be_right() {
         ("{\"model\":7}", "bad_request", "must be a string"),
         ("{\"model\":\"gpt-4o\",\"Model\":\"gpt-5\"}", "bad_request", "case of its letters"),
         ("{\"model\":\"gpt-4o\",\"fallbacks\":\"x\"}", "bad_request", "`fallbacks`"),
+        ("{\"model\":\"gpt-4o\",\"deployment\":\"\"}", "bad_request", "`deployment`"),
+        (&format!("{{\"model\":\"gpt-4o\",\"deployment\":\"{}\"}}", "d".repeat(257)), "bad_request", "`deployment`"),
     ] {
         let answer = gateway.post("/v1/chat/completions", &[], body.to_owned()).await;
         assert_eq!((answer.status, answer.code().as_str()), (400, code), "{body}: {}", answer.text());
@@ -71,7 +73,9 @@ async fn traps_35_a_filtered_prompt_stays_a_400_and_is_sent_once() {
 #[tokio::test]
 async fn azures_errors_keep_status_body_and_headers() {
     let azure = azure().await;
-    let gateway = Gateway::start(&config(&azure.base_url())).await;
+    let mut config = config(&azure.base_url());
+    config["providers"]["azure"]["circuit_breaker"] = json!({"consecutive_failures": 0, "min_requests": 1000});
+    let gateway = Gateway::start(&config).await;
     for (fault, status) in [
         ("status=400", 400),
         ("status=404", 404),

@@ -84,3 +84,17 @@ async fn a_slow_but_steady_reader_gets_everything() {
     }
     assert!(received > 12 << 20, "{received}");
 }
+
+#[tokio::test]
+async fn a_connection_without_a_request_is_closed() {
+    let azure = azure().await;
+    let gateway = Gateway::start(&config(&azure.base_url())).await;
+    let ended = async |said: &str| {
+        let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+        stream.write_all(said.as_bytes()).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(40), stream.read(&mut [0; 64])).await
+    };
+    let (silent, begun) = tokio::join!(ended(""), ended("GET /healthz"));
+    assert!(silent.is_ok(), "still open though nothing was said");
+    assert!(begun.is_ok(), "still open though no more was said");
+}
