@@ -14,6 +14,9 @@ use super::scan::{Flaw, Nest, is_space, string_end};
 /// Longest value of a noted member. They are names, numbers and small objects; an unlimited copy would be an attack.
 pub const LONGEST_VALUE: usize = 64 * 1024;
 
+/// Members that are noted of one body. There are a handful of fields; only a body that repeats them on purpose has more.
+const MOST_FOUND: usize = 64;
+
 /// Each character of a name may be written as `\u0000`.
 const ESCAPED_CHARACTER: usize = 6;
 
@@ -291,20 +294,27 @@ impl Peek {
         let length = end.unwrap_or(rest.len());
         self.copy(&rest[..length])?;
         if end.is_some() {
-            self.end_value(self.base + (at + length) as u64);
+            self.end_value(self.base + (at + length) as u64)?;
         }
         Ok(at + length)
     }
 
-    fn end_value(&mut self, end: u64) {
+    fn end_value(&mut self, end: u64) -> Result<(), JsonError> {
         self.state = State::AfterValue;
         self.last_end = end;
         let Draft { field, comma, key_start, value_start, copied_from } = self.draft;
         if let Some(field) = field {
+            if self.found.len() == MOST_FOUND {
+                return Err(JsonError {
+                    at: key_start,
+                    expected: "each field once; this one has been given over and over",
+                });
+            }
             let copied = copied_from..self.values.len();
             self.found.push(Found { field, comma, key_start, value: value_start..end, next: None, copied });
             self.follows_found = true;
         }
+        Ok(())
     }
 
     fn copy(&mut self, part: &[u8]) -> Result<(), JsonError> {

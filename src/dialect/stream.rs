@@ -44,12 +44,6 @@ pub struct Progress {
     pub bytes_out: u64,
 }
 
-/// A transform that changes nothing, for answers whose content type we do not understand.
-#[derive(Default, Debug)]
-pub struct Passthrough {
-    progress: Progress,
-}
-
 /// Collects output, and joins neighbouring slices of one chunk into one.
 pub(super) struct Stitch<'a> {
     chunk: Bytes,
@@ -63,33 +57,6 @@ impl Progress {
     pub(super) fn content_event(&mut self) {
         self.content_events += 1;
         self.content_started = true;
-    }
-}
-
-impl Passthrough {
-    pub fn new() -> Self {
-        Self::default()
-    }
-}
-
-impl ChunkTransform for Passthrough {
-    fn push(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) -> Result<(), StreamFault> {
-        if !chunk.is_empty() {
-            self.progress.events += 1;
-            self.progress.content_event();
-            self.progress.bytes_out += chunk.len() as u64;
-            out.push(chunk);
-        }
-        Ok(())
-    }
-
-    /// Bytes without events have no end mark: the transport knows whether they are complete.
-    fn finish(&mut self, _out: &mut Vec<Bytes>) {
-        self.progress.ended = true;
-    }
-
-    fn progress(&self) -> &Progress {
-        &self.progress
     }
 }
 
@@ -154,17 +121,5 @@ mod tests {
         assert_eq!(stitch.finish(), 21);
         assert_eq!(out, ["abcde", "gh", "NEW", "ij", "elsewhere"]);
         assert_eq!(out[0].as_ptr(), chunk.as_ptr(), "a slice, not a copy");
-    }
-
-    #[test]
-    fn unknown_content_passes_as_it_is() {
-        let mut transform = Passthrough::new();
-        let mut out = Vec::new();
-        transform.push(Bytes::from_static(b"\x00\xff"), &mut out).unwrap();
-        transform.push(Bytes::new(), &mut out).unwrap();
-        transform.finish(&mut out);
-        assert_eq!(out, [&b"\x00\xff"[..]]);
-        let progress = transform.progress();
-        assert!(progress.ended && progress.content_started && progress.bytes_out == 2);
     }
 }

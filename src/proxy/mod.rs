@@ -3,9 +3,9 @@
 //! | Pingora's phase | stages |
 //! |---|---|
 //! | `new_ctx` | the request takes the configuration in force |
-//! | `request_filter` | [`receive`] head, [`admit`], [`local`] or [`receive`] body, [`plan`], then the [`lane`]: [`pick`], [`send`], [`judge`], [`relay`] |
-//! | (any) | [`refuse`] turns an error into an answer |
-//! | `logging` | [`settle`] |
+//! | `request_filter` | `receive` head, `admit`, `local` or `receive` body, `plan`, then the `lane`: `pick`, `send`, `judge`, `relay` |
+//! | (any) | `refuse` turns an error into an answer |
+//! | `logging` | `settle` |
 //!
 //! Operations with a JSON body run in the exchange lane: the request is read whole, and the upstream is asked from
 //! within `request_filter`, over Pingora's connection pools. Pingora's own proxying is not used for them: a body that

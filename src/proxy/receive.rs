@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header;
 use ipnet::IpNet;
@@ -17,6 +17,9 @@ use crate::dialect::{Dialect, Members, Peek, Surface, classify, query_value};
 
 /// Longest silence of a caller within a request's body.
 const BODY_IDLE: Duration = Duration::from_secs(30);
+
+/// Longest time for a whole body, so that a byte now and then does not hold a request for ever.
+const BODY_TOTAL: Duration = Duration::from_secs(300);
 
 /// Top-level members of a request that the gateway acts on.
 const FIELDS: &[&str] = &["model", "stream", "stream_options", "deployment", "endpoint", "fallbacks"];
@@ -68,9 +71,11 @@ pub async fn body(session: &mut ServerSession, largest: u64, reply: &mut Reply) 
     }
     let mut body = Body::default();
     let mut peek = Peek::new(FIELDS);
+    let begun = Instant::now();
     loop {
-        let read = reply.waiting(pingora::time::timeout(BODY_IDLE, session.read_request_body())).await;
-        let read = read.map_err(|_| Refusal::slow_body(BODY_IDLE))?;
+        let limit = BODY_IDLE.min(BODY_TOTAL.saturating_sub(begun.elapsed()));
+        let read = reply.waiting(pingora::time::timeout(limit, session.read_request_body())).await;
+        let read = read.map_err(|_| Refusal::slow_body(limit))?;
         let read = read.map_err(|error| {
             // Where the body ends is unknown, so nothing after it can be a request.
             session.set_keepalive(None);

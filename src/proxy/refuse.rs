@@ -120,7 +120,14 @@ impl Refusal {
     }
 
     pub fn slow_body(limit: Duration) -> Self {
-        Self::new(408, "request_timeout", format!("nothing of the request's body arrived for {} s", limit.as_secs()))
+        Self::new(
+            408,
+            "request_timeout",
+            format!(
+                "the request's body did not arrive in time; the gateway waited {} s for more of it",
+                limit.as_secs()
+            ),
+        )
     }
 
     pub fn no_room(error: io::Error) -> Self {

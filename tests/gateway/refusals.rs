@@ -19,6 +19,7 @@ async fn every_bad_request_is_told_what_is_wrong_and_what_would_be_right() {
         ("{\"model\":null}", "missing_model", "`model`"),
         ("{\"model\":\"\"}", "missing_model", "`model`"),
         ("{\"model\":7}", "bad_request", "must be a string"),
+        (&format!("{{{}\"x\":1}}", "\"model\":1,".repeat(100)), "invalid_json", "each field once"),
         ("{\"model\":\"gpt-4o\",\"Model\":\"gpt-5\"}", "bad_request", "case of its letters"),
         ("{\"model\":\"gpt-4o\",\"fallbacks\":\"x\"}", "bad_request", "`fallbacks`"),
         ("{\"model\":\"gpt-4o\",\"deployment\":\"\"}", "bad_request", "`deployment`"),
