@@ -42,6 +42,26 @@ struct AnthropicError<'a> {
     message: &'a str,
 }
 
+/// Whether an error that came inside a stream says that the quota is used up. Azure's event streams report throttling
+/// within an answer of status 200.
+pub fn is_throttling(data: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Event {
+        error: Told,
+    }
+    #[derive(serde::Deserialize)]
+    struct Told {
+        code: Option<serde_json::Value>,
+        r#type: Option<String>,
+    }
+    let Ok(Event { error }) = serde_json::from_slice(data) else { return false };
+    let code = error.code.map(|code| code.as_str().map_or_else(|| code.to_string(), str::to_owned));
+    let told = [code, error.r#type];
+    told.iter()
+        .flatten()
+        .any(|told| matches!(told.as_str(), "429" | "too_many_requests" | "rate_limit_exceeded" | "rate_limit_error"))
+}
+
 /// The body of an error answer.
 pub fn render(dialect: Dialect, error: &ErrorView<'_>) -> Bytes {
     let json = match dialect {
@@ -158,5 +178,20 @@ mod tests {
         assert!(text.starts_with("event: error\ndata: {\"type\":\"error\"") && text.ends_with("}\n\n"));
         assert_eq!(text.lines().count(), 3);
         assert!(render_event(Dialect::OpenAi, &ERROR).starts_with(b"data: {\"error\":"));
+    }
+
+    #[test]
+    fn throttling_inside_a_stream_is_known_by_its_code_or_type() {
+        for data in [
+            r#"{"error":{"code":"429","message":"x"}}"#,
+            r#"{"error":{"code":429}}"#,
+            r#"{"type":"error","error":{"type":"too_many_requests","code":null}}"#,
+            r#"{"error":{"code":"rate_limit_exceeded"}}"#,
+        ] {
+            assert!(is_throttling(data.as_bytes()), "{data}");
+        }
+        for data in [r#"{"error":{"code":"500"}}"#, r#"{"error":{}}"#, r#"{"error":"429"}"#, "429", ""] {
+            assert!(!is_throttling(data.as_bytes()), "{data}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Stage 7: What became of an attempt: whose fault a failure is, what the key learns from it, and whether the same
 //! request may be tried again, here or elsewhere.
 
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use http::StatusCode;
 use pingora::http::ResponseHeader;
@@ -86,6 +86,20 @@ pub fn learn(candidate: &Candidate, head: &ResponseHeader) {
 pub fn learn_fault(candidate: &Candidate, fault: &Fault) {
     if !matches!(fault, Fault::Body(_) | Fault::Refused(_)) {
         note_health(candidate, false);
+    }
+}
+
+/// The same for an answer that turned out broken after its head: what it says about trying again.
+pub fn learn_rejection(candidate: &Candidate, throttled: Option<Option<Duration>>) -> Verdict {
+    match throttled {
+        Some(hint) => {
+            candidate.key.gates.close(&candidate.deployment.name, Instant::now(), hint);
+            Verdict::Closed
+        }
+        None => {
+            note_health(candidate, false);
+            Verdict::Sick
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The exchange lane: operations with a JSON body. The attempts are an ordinary loop, since the body is held and
 //! nothing goes to the caller before the answer is known to be worth having.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
@@ -12,6 +12,7 @@ use super::refuse::{Refusal, Stop};
 use super::relay::{Relay, Route};
 use super::send::Prepared;
 use super::{judge, pick, send};
+use crate::azure;
 use crate::base::KeySet;
 use crate::dialect::Operation;
 use crate::routing::{Course, Next, RetryBudget, Verdict};
@@ -69,7 +70,20 @@ impl Lane<'_> {
                     candidate = next;
                 }
                 (Some(next), Err(_)) => candidate = next,
-                (None, Ok((exchange, head))) => return self.relay(&candidate, &prepared, exchange, head).await,
+                (None, Ok((exchange, head))) => {
+                    let replaceable = course.goes_on(candidate.index) && head.status.is_success();
+                    let hint = azure::wait(&head.headers, SystemTime::now());
+                    match self.relay(&candidate, &prepared, exchange, head, replaceable).await {
+                        Err(Stop::Rejected { refusal, throttled }) => {
+                            let verdict = self.reject(&candidate, throttled.then_some(hint));
+                            match self.another(&mut course, &candidate, 0, verdict).await? {
+                                Some(next) => candidate = next,
+                                None => return Err(self.last(*refusal).into()),
+                            }
+                        }
+                        ended => return ended,
+                    }
+                }
                 (None, Err(fault)) => return Err(self.last(Refusal::from(fault)).into()),
             }
         }
@@ -141,12 +155,25 @@ impl Lane<'_> {
         Refusal { tried_again: self.attempts.len() > 1, ..refusal }
     }
 
+    /// An answer turned out broken before any of it was shown. `throttled` holds the answer's hint when it was for that.
+    fn reject(&mut self, candidate: &Candidate, throttled: Option<Option<Duration>>) -> Verdict {
+        let outcome = if throttled.is_some() { "throttled" } else { "broken" };
+        self.metrics.attempt(&candidate.key.label, outcome);
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.outcome = outcome;
+        }
+        self.reply.status = None;
+        self.reply.stream_failure = None;
+        judge::learn_rejection(candidate, throttled)
+    }
+
     async fn relay(
-        self,
+        &mut self,
         candidate: &Candidate,
         prepared: &Prepared,
         exchange: upstream::Exchange,
         head: ResponseHeader,
+        replaceable: bool,
     ) -> Result<(), Stop> {
         if let Some(refusal) = judge::credential_refused(&head, candidate, self.caller) {
             self.leave(exchange).await;
@@ -158,16 +185,17 @@ impl Lane<'_> {
             candidate,
             echo: &self.plan.echo,
             attempts: self.attempts.len(),
+            replaceable,
             soonest: pick::soonest(self.plan, self.snapshot),
             hide_usage: prepared.hide_usage,
             deadline: self.started + candidate.timeouts.request,
             started: self.started,
         };
         let relay = Relay {
-            session: self.session,
+            session: &mut *self.session,
             connections: self.connections,
             metrics: self.metrics,
-            reply: self.reply,
+            reply: &mut *self.reply,
             route,
         };
         relay.run(exchange, head).await

@@ -148,7 +148,7 @@ impl ProxyHttp for Gateway {
                 Error::e_explain(ErrorType::ConnectionClosed, "the caller left")
                     .map_err(|error: Box<Error>| error.into_down())
             }
-            Err(Stop::Cut | Stop::Refused(_)) => {
+            Err(Stop::Cut | Stop::Refused(_) | Stop::Rejected { .. }) => {
                 // Closing flushes first, which a caller who reads nothing would hold up for ever.
                 let _ = tokio::time::timeout(CLOSING, session.downstream_session.shutdown()).await;
                 Error::e_explain(ErrorType::ConnectionClosed, "the answer broke off")

@@ -48,6 +48,12 @@ pub struct Refusal {
 #[derive(Debug)]
 pub enum Stop {
     Refused(Box<Refusal>),
+    /// An answer that began well turned out broken before the caller saw anything of it, so another attempt may take its
+    /// place; if none does, this is what the caller is told.
+    Rejected {
+        refusal: Box<Refusal>,
+        throttled: bool,
+    },
     /// Nobody is there to be answered.
     CallerLeft,
     /// The answer had begun and cannot be completed; the connection is closed so that the caller sees it is cut.
@@ -61,6 +67,14 @@ impl From<Refusal> for Stop {
 }
 
 impl Stop {
+    /// A failure of an answer of which nothing was shown.
+    pub fn rejected(self) -> Self {
+        match self {
+            Self::Refused(refusal) => Self::Rejected { refusal, throttled: false },
+            other => other,
+        }
+    }
+
     /// A body that cannot be read is either the caller's going away or framing that cannot be trusted.
     pub fn from_body_read(error: &pingora::Error) -> Self {
         use pingora::ErrorType::{ConnectionClosed, ReadError, ReadTimedout, WriteError};

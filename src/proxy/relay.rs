@@ -34,6 +34,8 @@ pub struct Route<'a> {
     /// The caller's own spelling of the model, as a JSON string.
     pub echo: &'a Bytes,
     pub attempts: usize,
+    /// Another attempt may take the place of this answer, as long as nothing of it was shown.
+    pub replaceable: bool,
     /// Until the first of the keys' gates opens, when all are closed.
     pub soonest: Option<Duration>,
     pub hide_usage: bool,
@@ -76,7 +78,7 @@ impl Relay<'_> {
         let mut answer = Answer::new(Some(self.route.echo.clone()));
         loop {
             let mut chunks = Vec::new();
-            let more = self.read(&mut exchange, &mut chunks).await?;
+            let more = self.read(&mut exchange, &mut chunks).await.map_err(Stop::rejected)?;
             for chunk in chunks {
                 length += chunk.len();
                 if editable {

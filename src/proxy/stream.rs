@@ -12,6 +12,7 @@ use super::lane::{caller_leaves, until};
 use super::refuse::{self, Refusal, Stop};
 use super::relay::{Relay, joined};
 use crate::dialect::chat::ChatStream;
+use crate::dialect::error::is_throttling;
 use crate::dialect::stream::{ChunkTransform, Progress};
 use crate::dialect::usage::Usage;
 use crate::upstream::{self, Fault};
@@ -77,11 +78,16 @@ pub async fn relay(relay: &mut Relay<'_>, mut exchange: upstream::Exchange, head
         }
     };
     if matches!(stage, Stage::Held { .. })
-        && transform.progress().events == 0
+        && (relay.route.replaceable || transform.progress().events == 0)
         && let Some(refusal) = ended
     {
-        // Nothing of the stream was worth showing: a plain error tells more than a broken stream.
-        return Err(Stop::Refused(refusal));
+        // Nothing of the stream was shown: another attempt, or else a plain error, tells more than a broken stream.
+        return Err(Stop::Rejected { refusal, throttled: false });
+    }
+    if let (Stage::Held { .. }, Some(error), true) = (&stage, &transform.progress().error, relay.route.replaceable) {
+        let refusal = Refusal::new(502, "upstream_broken", "the upstream began a stream with an error");
+        let refusal = Box::new(refusal.because(String::from_utf8_lossy(error).chars().take(300).collect::<String>()));
+        return Err(Stop::Rejected { refusal, throttled: is_throttling(error) });
     }
     begin(relay, &mut stage).await?;
     if let Some(refusal) = ended {
@@ -210,7 +216,9 @@ async fn deliver(relay: &mut Relay<'_>, stage: &mut Stage, new: Vec<Bytes>, prog
         Stage::Held { parts, length, .. } => {
             *length += new.iter().map(Bytes::len).sum::<usize>();
             parts.extend(new);
-            let decided = progress.content_started || progress.ended || progress.error.is_some();
+            // A stream that begins with an error is not shown while another attempt may take its place.
+            let failed = progress.error.is_some() && !relay.route.replaceable;
+            let decided = progress.content_started || progress.ended || failed;
             if decided || progress.events >= PREAMBLE_EVENTS || *length >= PREAMBLE_BYTES {
                 return begin(relay, stage).await;
             }

@@ -279,3 +279,51 @@ async fn traps_16_when_every_key_is_sick_a_probe_is_let_through_in_time_and_thro
     assert_eq!(last, 503, "no_healthy_key once the breaker is open");
     assert_eq!(ask(&gateway).await.code(), "no_healthy_key");
 }
+
+#[tokio::test]
+async fn traps_52_an_answer_that_turns_out_broken_before_its_content_is_replaced_by_another() {
+    let (azure, gateway) = keys(&["a", "b"], &[0, 1]).await;
+    // After the first event, which only tells the verdict on the prompt.
+    let faults = [
+        ("error-event-at=1", "broken"),
+        ("truncate-after-events=1", "broken"),
+        ("cut-after-events=1", "broken"),
+        ("reset-after-bytes=20", "broken"),
+    ];
+    for (round, (fault, outcome)) in faults.into_iter().enumerate() {
+        azure.script(&Script::default().then(Rule::new(fault).key("a").times(1))).unwrap();
+        let begun = azure.recorded().len();
+        let answer = gateway.chat(&stream_body("one two three")).await;
+        assert_eq!((answer.status, answer.header("x-azgate-key")), (200, "b"), "{fault}: {}", answer.text());
+        assert!(
+            answer.text().ends_with("data: [DONE]\n\n") && !answer.text().contains("\"error\""),
+            "{fault}: {}",
+            answer.text()
+        );
+        assert_eq!(
+            answer.events().iter().filter(|event| event.get("prompt_filter_results").is_some()).count(),
+            1,
+            "{fault}: nothing twice"
+        );
+        assert_eq!(azure.recorded().len(), begun + 2, "{fault}");
+        let line = gateway.request_lines(round * 6 + 1).await.pop().unwrap();
+        assert_eq!(line["attempts"][0]["outcome"], outcome, "{fault}: {line}");
+        // Enough requests that the retry budget is full again.
+        for _ in 0..5 {
+            ask(&gateway).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_plain_answer_that_breaks_off_is_replaced_by_another() {
+    let (azure, gateway) = keys(&["a", "b"], &[0, 1]).await;
+    for fault in ["close-after-bytes=40", "reset-after-bytes=40", "content-length-too-long"] {
+        azure.script(&Script::default().then(Rule::new(fault).key("a").times(1))).unwrap();
+        let answer = ask(&gateway).await;
+        assert_eq!((answer.status, answer.header("x-azgate-key")), (200, "b"), "{fault}: {}", answer.text());
+        for _ in 0..5 {
+            ask(&gateway).await;
+        }
+    }
+}
