@@ -112,12 +112,7 @@ async fn the_demo_prints_lines_that_work() {
         .stderr(std::fs::File::create(&said).unwrap())
         .spawn()
         .unwrap();
-    for _ in 0..500 {
-        if tokio::net::TcpStream::connect(listen).await.is_ok() {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    until_listening(listen).await;
     let words = std::fs::read_to_string(&said).unwrap();
     let script: Vec<&str> =
         words.lines().map(str::trim).filter(|line| line.starts_with("export ") || line.starts_with("curl ")).collect();
@@ -194,12 +189,7 @@ async fn the_full_sample_serves_with_two_variables() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        for _ in 0..500 {
-            if tokio::net::TcpStream::connect(listen).await.is_ok() {
-                break;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
+        until_listening(listen).await;
         let ask = |path: &'static str, body: Value| async move {
             send(listen, http::Method::POST, path, &[("api-key", "sim-key")], body.to_string()).await
         };

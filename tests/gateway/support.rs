@@ -341,6 +341,15 @@ fn request<B>(address: SocketAddr, method: Method, path: &str, headers: &[(&str,
     request.body(body).unwrap()
 }
 
+/// Waits until somebody listens at an address.
+pub async fn until_listening(address: SocketAddr) {
+    let begun = Instant::now();
+    while TcpStream::connect(address).await.is_err() {
+        assert!(begun.elapsed() < PATIENCE, "nobody listens at {address}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 /// Waits for something that is bound to happen.
 pub async fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
     let begun = Instant::now();
