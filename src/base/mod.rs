@@ -1,5 +1,6 @@
 //! Small facts that every other folder may use; imports nothing of ours.
 
+pub mod certificate;
 pub mod endpoint;
 pub mod globs;
 pub mod ids;

@@ -19,6 +19,8 @@ use crate::admin::{self, Admin};
 use crate::config::File;
 use crate::proxy::Gateway;
 
+use super::tls::{self, Certificate};
+
 /// A connection's buffers. Reads are small; a head and a short body go out in one write.
 const READ_BUFFER: usize = 4 * 1024;
 const WRITE_BUFFER: usize = 16 * 1024;
@@ -27,23 +29,31 @@ const WRITE_BUFFER: usize = 16 * 1024;
 const FIRST_BYTES: Duration = Duration::from_secs(30);
 const PREFACE: usize = 24;
 
+/// Why the process cannot start.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {cause}")]
-pub struct BindError {
-    address: SocketAddr,
-    cause: std::io::Error,
+pub enum StartError {
+    #[error("cannot listen on {address}: {cause}")]
+    Bind { address: SocketAddr, cause: std::io::Error },
+    #[error("cannot speak TLS: {0}")]
+    Tls(String),
 }
 
 /// Tries every address once: Pingora itself would try for half a minute and then go on without the listener.
 /// The operators' listener is kept.
-pub fn check(file: &File) -> Result<TcpListener, BindError> {
-    let bind =
-        |address: &SocketAddr| TcpListener::bind(address).map_err(|cause| BindError { address: *address, cause });
+pub fn check(file: &File) -> Result<TcpListener, StartError> {
+    let bind = |address: &SocketAddr| {
+        TcpListener::bind(address).map_err(|cause| StartError::Bind { address: *address, cause })
+    };
     file.server.listen.iter().try_for_each(|address| bind(address).map(drop))?;
     bind(&file.server.admin.listen)
 }
 
-pub fn proxy(conf: &Arc<ServerConf>, gateway: Gateway, file: &File) -> Service<Door> {
+pub fn proxy(
+    conf: &Arc<ServerConf>,
+    gateway: Gateway,
+    file: &File,
+    certificate: Option<&Arc<Certificate>>,
+) -> Result<Service<Door>, StartError> {
     let mut proxy = http_proxy(conf, gateway);
     let mut options = HttpServerOptions::default();
     options.h2c = true;
@@ -51,11 +61,14 @@ pub fn proxy(conf: &Arc<ServerConf>, gateway: Gateway, file: &File) -> Service<D
     proxy.server_options = Some(options);
     let mut service = Service::new("proxy".to_owned(), Door(Arc::new(proxy)));
     for address in &file.server.listen {
-        service.add_listener(
-            ListenerConfig::tcp(address.to_string()).l4_buffer(L4BufferSettings::new(READ_BUFFER, WRITE_BUFFER)),
-        );
+        let buffers = L4BufferSettings::new(READ_BUFFER, WRITE_BUFFER);
+        let mut listener = ListenerConfig::tcp(address.to_string()).l4_buffer(buffers);
+        if let (Some(tls), Some(certificate)) = (&file.server.tls, certificate) {
+            listener = listener.tls(tls::settings(tls, Arc::clone(certificate)).map_err(StartError::Tls)?);
+        }
+        service.add_listener(listener);
     }
-    service
+    Ok(service)
 }
 
 /// Lets connections in as soon as they say something. Pingora waits for the first bytes of a cleartext connection

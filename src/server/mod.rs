@@ -4,6 +4,7 @@
 mod drain;
 mod listeners;
 mod reload;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,7 +22,8 @@ use crate::proxy::Gateway;
 use crate::telemetry::{Metrics, logging};
 use crate::upstream::Connections;
 
-pub use listeners::BindError;
+pub use listeners::StartError;
+use tls::Certificate;
 
 /// Where the configuration comes from, and what the command line puts over it.
 #[derive(Debug, Clone)]
@@ -44,7 +46,7 @@ pub enum Source {
 ///
 /// # Errors
 /// When an address cannot be listened on.
-pub fn run(start: &Start, loaded: config::Loaded) -> Result<std::convert::Infallible, BindError> {
+pub fn run(start: &Start, loaded: config::Loaded) -> Result<std::convert::Infallible, StartError> {
     let file = overridden(loaded.file, start);
     let operators = listeners::check(&file)?;
     let metrics = Arc::new(Metrics::new());
@@ -62,7 +64,9 @@ pub fn run(start: &Start, loaded: config::Loaded) -> Result<std::convert::Infall
     server.bootstrap();
     let connections = Connections::new(&server.configuration);
     let gateway = Gateway::new(Arc::clone(&snapshot), connections, Arc::clone(&metrics));
-    server.add_service(listeners::proxy(&server.configuration, gateway, &file));
+    let certificate =
+        file.server.tls.as_ref().map(Certificate::new).transpose().map_err(StartError::Tls)?.map(Arc::new);
+    server.add_service(listeners::proxy(&server.configuration, gateway, &file, certificate.as_ref())?);
     let admin =
         Admin { readiness: Arc::clone(&readiness), metrics: Arc::clone(&metrics), key: file.server.admin.key.clone() };
     let operators = listeners::Operators { admin: Arc::new(admin), listener: operators };
@@ -76,7 +80,7 @@ pub fn run(start: &Start, loaded: config::Loaded) -> Result<std::convert::Infall
         grace: file.server.shutdown_grace_seconds,
     };
     server.add_service(background_service("drain", drain));
-    let reload = reload::Reload { start: start.clone(), running: file, snapshot, metrics };
+    let reload = reload::Reload { start: start.clone(), running: file, snapshot, metrics, certificate };
     server.add_service(background_service("reload", reload));
     server.run_forever()
 }

@@ -9,8 +9,9 @@ use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::tls::Certificate;
 use super::{Source, Start, overridden};
-use crate::config::{self, File};
+use crate::config::{self, File, file};
 use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
 
@@ -20,6 +21,7 @@ pub struct Reload {
     pub running: File,
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     pub metrics: Arc<Metrics>,
+    pub certificate: Option<Arc<Certificate>>,
 }
 
 #[async_trait]
@@ -61,6 +63,11 @@ impl Reload {
         for setting in needs_restart(&self.running, &file) {
             log::warn!("`{setting}` has changed but stays as it was until the service is restarted");
         }
+        if let (Some(certificate), Some(tls)) = (&self.certificate, &file.server.tls)
+            && let Err(why) = certificate.replace(tls)
+        {
+            return self.refuse(&shown, &why);
+        }
         let old = self.snapshot.load_full();
         let new = config::build(&file, Some(&old));
         let generation = new.generation;
@@ -83,8 +90,14 @@ fn needs_restart(running: &File, new: &File) -> Vec<&'static str> {
         ("server.listen", a.listen != b.listen),
         ("server.admin.listen", a.admin.listen != b.admin.listen),
         ("server.admin.key", a.admin.key != b.admin.key),
+        ("server.tls", a.tls.is_some() != b.tls.is_some()),
+        ("server.tls.client_ca", client_ca(a) != client_ca(b)),
         ("server.worker_threads", a.worker_threads != b.worker_threads),
         ("server.shutdown_grace_seconds", a.shutdown_grace_seconds != b.shutdown_grace_seconds),
     ];
     differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+}
+
+fn client_ca(server: &file::Server) -> Option<&String> {
+    server.tls.as_ref().and_then(|tls| tls.client_ca.as_ref())
 }

@@ -24,4 +24,5 @@ mod slow_callers;
 mod streams;
 mod support;
 mod telemetry;
+mod tls_listener;
 mod transparency;

@@ -1,5 +1,6 @@
 //! Sections `server` and `client`: addresses, encryption, what callers may do.
 
+use crate::base::certificate::certified_key;
 use std::net::SocketAddr;
 
 use super::headers;
@@ -67,7 +68,13 @@ fn check_tls(tls: &Tls, place: &Place<'_>) {
     } else {
         check_pem(&tls.certificate, "CERTIFICATE", &certificate);
     }
+    let complete = tls.certificate.contains("CERTIFICATE-----");
     match &tls.private_key {
+        Some(key) if complete && key.expose().contains("PRIVATE KEY-----") => {
+            if let Err(why) = certified_key(&tls.certificate, key.expose()) {
+                place.error(format!("{why}; give the chain and the key that were made together"));
+            }
+        }
         None => place.member("private_key").error("the private key is missing; add it, usually as `file./path`"),
         Some(key) => check_pem(key.expose(), "PRIVATE KEY", &place.member("private_key")),
     }

@@ -5,7 +5,6 @@ use crate::config::file::ProviderKind;
 /// Path (`*` for any name or index) and what to know. A warning is given when a file sets such a field away from its
 /// default.
 pub const NOT_YET: &[(&str, &str)] = &[
-    ("server.tls", "the listeners speak plain HTTP"),
     ("server.state_directory", "nothing is saved"),
     ("providers.*.keys.*.azure_key_config.tenant_id", "service principals are not used"),
     ("providers.*.keys.*.azure_key_config.client_id", "service principals are not used"),
