@@ -130,10 +130,9 @@ impl Catalog {
         aliased.or_else(|| key.models.matches(deployment).then(|| Deployment::literal(deployment)))
     }
 
-    /// Every key of a provider that is in use.
-    pub fn enabled(&self, provider: usize) -> KeySet {
-        let keys = &self.providers[provider].names.keys;
-        keys.iter().enumerate().filter(|(_, key)| key.enabled).map(|(index, _)| index).collect()
+    /// The label of names that the configuration does not spell out.
+    pub fn other(&self) -> &Label {
+        &self.other
     }
 
     fn prefixed<'a>(&self, requested: &'a str) -> Option<(usize, &'a str)> {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::file::{self, File, ProviderKind};
 use crate::azure::KEY_HEADER;
-use crate::base::{Endpoint, KeySet, Label};
+use crate::base::{Endpoint, KeySet, Label, Secret};
 use crate::catalog::{Api, Catalog, Family, KeyNames, ProviderNames};
 use crate::governance::{Callers, VirtualKey};
 use crate::pool::{BreakerRules, Rotations};
@@ -96,16 +96,10 @@ fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provide
         certificates: network.ca_cert_pem.as_deref().and_then(|pem| certificates(pem).ok()),
     };
     let added = network.extra_headers.iter().chain(key.headers.iter());
-    let header = |(name, value): (&str, &crate::base::Secret)| {
-        let mut value = HeaderValue::from_str(value.expose()).ok()?;
-        value.set_sensitive(true);
-        Some((HeaderName::from_bytes(name.as_bytes()).ok()?, value))
-    };
-    let credential = key.value.as_ref().and_then(|value| {
-        let mut value = HeaderValue::from_str(value.expose()).ok()?;
-        value.set_sensitive(true);
-        Some((HeaderName::from_static(KEY_HEADER), value))
-    });
+    let header =
+        |(name, value): (&str, &Secret)| Some((HeaderName::from_bytes(name.as_bytes()).ok()?, sensitive(value)?));
+    let credential = key.value.as_ref().and_then(sensitive);
+    let credential = credential.map(|value| (HeaderName::from_static(KEY_HEADER), value));
     // A key is the same key while its name, endpoint and credential are.
     let same =
         |old: &&Arc<Key>| *old.name == *key.name && old.host.endpoint == endpoint && old.credential == credential;
@@ -120,6 +114,13 @@ fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provide
         breaker: same.map(|old| Arc::clone(&old.breaker)).unwrap_or_default(),
         headers: added.filter_map(header).collect(),
     }
+}
+
+/// A secret as a header value that no debug output shows.
+fn sensitive(secret: &Secret) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(secret.expose()).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 /// Validation asks every Azure key for an endpoint; should one come without, requests to it fail to resolve.

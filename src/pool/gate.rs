@@ -39,12 +39,17 @@ impl Default for Gates {
 }
 
 impl Gates {
+    /// Whether every gate is open, which it takes no deployment to know.
+    pub fn are_open(&self, now: Instant) -> bool {
+        self.latest.load(Ordering::Acquire) <= self.millis(now)
+    }
+
     /// How long until the gate opens; `None` when it is open.
     pub fn wait(&self, deployment: &str, now: Instant) -> Option<Duration> {
-        let now = self.millis(now);
-        if self.latest.load(Ordering::Acquire) <= now {
+        if self.are_open(now) {
             return None;
         }
+        let now = self.millis(now);
         let gates = self.by_deployment.load();
         let until = gates.get(deployment)?.until.load(Ordering::Acquire);
         until.checked_sub(now).filter(|wait| *wait > 0).map(Duration::from_millis)

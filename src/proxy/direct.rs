@@ -2,7 +2,7 @@
 //! lives as long as the request. Only the caller's own credential ever goes there.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, header};
@@ -16,6 +16,10 @@ use crate::upstream::{Address, Host, Protocols, Reach, Rules};
 
 /// The version for a caller's own key, when its path names none.
 const VERSION: ApiVersion = ApiVersion::V1;
+
+/// Labels of what goes to a caller's own endpoint, interned once.
+pub static PROVIDER: LazyLock<Label> = LazyLock::new(|| Label::new("azure"));
+static KEY: LazyLock<Label> = LazyLock::new(|| Label::new("direct"));
 
 /// A key for the endpoint that a caller named.
 pub fn key(endpoint: &str, credential: &HeaderValue, snapshot: &Snapshot) -> Result<Key, Refusal> {
@@ -43,7 +47,7 @@ pub fn key(endpoint: &str, credential: &HeaderValue, snapshot: &Snapshot) -> Res
     let host = Host::new(endpoint, address, rules);
     Ok(Key {
         name: "direct".into(),
-        label: Label::new("direct"),
+        label: KEY.clone(),
         host: Arc::new(host),
         credential: Some((credential_header(credential), credential.clone())),
         version: VERSION,

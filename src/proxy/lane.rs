@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use http::StatusCode;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::time::timeout;
@@ -179,6 +180,7 @@ impl Lane<'_> {
             self.leave(exchange).await;
             return Err(self.last(refusal).into());
         }
+        let throttled = head.status == StatusCode::TOO_MANY_REQUESTS;
         let route = Route {
             received: self.received,
             rules: &self.snapshot.client,
@@ -186,7 +188,7 @@ impl Lane<'_> {
             echo: &self.plan.echo,
             attempts: self.attempts.len(),
             replaceable,
-            soonest: pick::soonest(self.plan, self.snapshot),
+            soonest: throttled.then(|| pick::soonest(self.plan, self.snapshot)).flatten(),
             hide_usage: prepared.hide_usage,
             deadline: self.started + candidate.timeouts.request,
             started: self.started,

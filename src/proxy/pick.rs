@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::direct;
 use super::exchange::{Candidate, Choice, Plan};
 use super::refuse::Refusal;
-use crate::base::{KeySet, Label};
+use crate::base::KeySet;
 use crate::catalog::Deployment;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Key, Snapshot};
 
 /// All keys that may serve the request.
 pub fn keys(plan: &Plan) -> KeySet {
@@ -22,7 +23,7 @@ pub fn next(plan: &Plan, snapshot: &Snapshot, among: &KeySet) -> Option<Candidat
     let provider = match &plan.choice {
         Choice::Direct(key) => {
             return Some(Candidate {
-                provider: Label::new("azure"),
+                provider: direct::PROVIDER.clone(),
                 index: 0,
                 key: Arc::clone(key),
                 deployment: Deployment::literal(&plan.model),
@@ -36,7 +37,7 @@ pub fn next(plan: &Plan, snapshot: &Snapshot, among: &KeySet) -> Option<Candidat
     let open = |key: usize| {
         among.contains(key)
             && entry.keys[key].breaker.admits(&entry.breaker, now)
-            && entry.keys[key].gates.wait(&deployment(plan, snapshot, key).name, now).is_none()
+            && wait(plan, snapshot, &entry.keys[key], key, now).is_none()
     };
     // Entering last: it makes this request the probe of a breaker that is half-open.
     let enter = |key: &usize| entry.keys[*key].breaker.enter(&entry.breaker, now);
@@ -68,8 +69,12 @@ pub fn none(plan: &Plan, snapshot: &Snapshot) -> Refusal {
 pub fn soonest(plan: &Plan, snapshot: &Snapshot) -> Option<Duration> {
     let Choice::Pool { provider, keys, .. } = &plan.choice else { return None };
     let (entry, now) = (&snapshot.providers[*provider], Instant::now());
-    let wait = |key: usize| entry.keys[key].gates.wait(&deployment(plan, snapshot, key).name, now);
-    keys.iter().map(wait).min().flatten()
+    keys.iter().map(|key| wait(plan, snapshot, &entry.keys[key], key, now)).min().flatten()
+}
+
+/// How long until a key's gate opens. The deployment's name is worked out only when some gate of the key is closed.
+fn wait(plan: &Plan, snapshot: &Snapshot, key: &Key, index: usize, now: Instant) -> Option<Duration> {
+    if key.gates.are_open(now) { None } else { key.gates.wait(&deployment(plan, snapshot, index).name, now) }
 }
 
 fn deployment(plan: &Plan, snapshot: &Snapshot, key: usize) -> Deployment {

@@ -41,7 +41,7 @@ pub fn make(
             let named = header.as_deref().or(endpoint.as_deref()).ok_or_else(Refusal::missing_endpoint)?;
             let key = direct::key(named, credential, snapshot)?;
             let model = requested.strip_prefix("azure/").unwrap_or(&requested).to_owned();
-            (Choice::Direct(Arc::new(key)), deployment.unwrap_or(model), Label::new(crate::catalog::OTHER))
+            (Choice::Direct(Arc::new(key)), deployment.unwrap_or(model), snapshot.catalog.other().clone())
         }
         Caller::Virtual(_) if endpoint.is_some() => return Err(admit::virtual_key_with_endpoint()),
         Caller::Anonymous if endpoint.is_some() => return Err(admit::endpoint_without_key()),

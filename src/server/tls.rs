@@ -7,13 +7,10 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use pingora::listeners::TlsAccept;
 use pingora::listeners::tls::TlsSettings;
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 
-use crate::base::certificate::certified_key;
+use crate::base::certificate::{certified_key, roots};
 use crate::config::file::Tls;
 
 /// The certificate in force.
@@ -50,13 +47,9 @@ pub fn settings(tls: &Tls, certificate: Arc<Certificate>) -> Result<TlsSettings,
     settings.set_cert_resolver(certificate);
     settings.enable_h2();
     if let Some(authority) = &tls.client_ca {
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(authority.as_bytes()) {
-            let certificate = certificate.map_err(|error| format!("`server.tls.client_ca` is not PEM: {error}"))?;
-            roots.add(certificate).map_err(|error| format!("`server.tls.client_ca`: {error}"))?;
-        }
-        let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build();
-        settings.set_client_cert_verifier(verifier.map_err(|error| format!("`server.tls.client_ca`: {error}"))?);
+        let wrong = |why: String| format!("`server.tls.client_ca`: {why}");
+        let verifier = WebPkiClientVerifier::builder(Arc::new(roots(authority).map_err(wrong)?)).build();
+        settings.set_client_cert_verifier(verifier.map_err(|error| wrong(error.to_string()))?);
     }
     Ok(settings)
 }

@@ -9,10 +9,9 @@ use arc_swap::ArcSwapOption;
 use pingora::protocols::TcpKeepalive;
 use pingora::upstreams::peer::{HttpPeer, Peer};
 use pingora::utils::tls::{WrappedX509, parse_x509};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 
 use super::address::{Address, Unresolvable};
+use crate::base::certificate;
 use crate::base::endpoint::{Endpoint, Scheme};
 
 /// Azure's front doors close idle connections after about four minutes; ours go first, so that a request hardly
@@ -70,15 +69,8 @@ impl Rules {
 /// # Errors
 /// Says what is wrong when the text holds no certificate or a broken one.
 pub fn certificates(pem: &str) -> Result<Arc<[WrappedX509]>, String> {
-    let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
-    let parsed = parsed.map_err(|error| format!("not a PEM certificate: {error}"))?;
-    if parsed.is_empty() {
-        return Err("no certificate in the PEM text".to_owned());
-    }
-    let mut roots = rustls::RootCertStore::empty();
-    for certificate in &parsed {
-        roots.add(certificate.clone()).map_err(|error| format!("certificate cannot be a trust anchor: {error}"))?;
-    }
+    certificate::roots(pem)?;
+    let parsed = certificate::certificates(pem)?;
     Ok(parsed.iter().map(|der| WrappedX509::new(der.to_vec(), parse_x509)).collect())
 }
 
