@@ -10,6 +10,7 @@ mod connections;
 mod direct;
 mod disconnect;
 mod fallbacks;
+mod faults;
 mod honest_ends;
 mod hostile;
 mod http2_upstream;
