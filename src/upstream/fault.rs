@@ -15,8 +15,10 @@ pub enum Fault {
     Unresolvable(#[from] Unresolvable),
     #[error("cannot connect to {host}: {cause}")]
     Connect { host: String, cause: String },
-    #[error("no connection to {host} within {limit:?}")]
+    #[error("cannot connect to {host}: no connection within {limit:?}")]
     ConnectTimeout { host: String, limit: Duration },
+    #[error("no room within {limit:?} among the {most} exchanges that {host} may have in progress")]
+    Full { host: String, most: u32, limit: Duration },
     #[error("the request could not be sent: {0}")]
     Write(String),
     /// The server said that it has not touched the request (RFC 9113, section 8.7).
