@@ -3,6 +3,7 @@
 
 mod attempts;
 mod callers;
+mod certificates;
 mod chat;
 mod command_line;
 mod connections;
