@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod attempts;
+mod balance;
 mod callers;
 mod certificates;
 mod chat;
@@ -10,6 +11,7 @@ mod connections;
 mod direct;
 mod disconnect;
 mod dns;
+mod fallbacks;
 mod honest_ends;
 mod hostile;
 mod http2_upstream;
