@@ -1,9 +1,9 @@
-//! Who is calling: the two ways to show an API key, as strict about them as Azure.
-//! Entra tokens are not known yet, so that a Bearer on a classic path is refused as a bad token.
+//! Who is calling: the two ways to show an API key, and Entra's tokens, as strict about them as Azure.
 
 use http::{HeaderMap, header};
 
 use super::errors::Refusal;
+use super::identity::Identity;
 use super::routes::Surface;
 
 /// The key a caller shows, whether or not it is right.
@@ -13,7 +13,7 @@ pub fn presented(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Whether the caller may enter.
-pub fn check(headers: &HeaderMap, surface: &Surface, keys: &[String]) -> Result<(), Refusal> {
+pub fn check(headers: &HeaderMap, surface: &Surface, keys: &[String], identity: &Identity) -> Result<(), Refusal> {
     let known = |key: &str| keys.iter().any(|known| known == key);
     let mut shown = headers.get_all("api-key").iter();
     let key = shown.next();
@@ -30,10 +30,18 @@ pub fn check(headers: &HeaderMap, surface: &Surface, keys: &[String]) -> Result<
         (Some(key), Some(Ok(token))) if key == token => Ok(()),
         (Some(_), Some(_)) => Err(Refusal::access_denied()),
         (None, Some(Ok(token))) if *surface == Surface::V1 && known(token) => Ok(()),
+        (None, Some(Ok(token))) if is_token(token) => {
+            identity.admits(token).then_some(()).ok_or_else(Refusal::bad_token)
+        }
         (None, Some(_)) if *surface == Surface::V1 => Err(Refusal::access_denied()),
         (None, Some(_)) => Err(Refusal::bad_token()),
         (None, None) => Err(Refusal::access_denied()),
     }
+}
+
+/// Whether a text is a token rather than an API key: three parts, the first of which begins with `{"`.
+fn is_token(text: &str) -> bool {
+    text.starts_with("eyJ") && text.split('.').count() == 3
 }
 
 /// The token of a Bearer header; an error for any other scheme.
@@ -55,7 +63,7 @@ mod tests {
         for (name, value) in shown {
             headers.append(*name, value.parse().expect("value"));
         }
-        check(&headers, surface, &["good".to_owned(), "also".to_owned()])
+        check(&headers, surface, &["good".to_owned(), "also".to_owned()], &Identity::new(&Default::default()))
             .map_or_else(|refusal| refusal.status, |()| 200)
     }
 

@@ -3,6 +3,7 @@
 mod breaks;
 mod client;
 mod connections;
+mod identity;
 mod recorded;
 mod shapes;
 mod streams;
