@@ -115,9 +115,10 @@ impl Refusal {
     }
 
     /// An operation that the upstream has, and that this version does not forward.
-    pub fn not_served(operation: &str) -> Self {
-        let message =
-            format!("the operation `{operation}` on provider `azure` is not served by this version of the gateway");
+    pub fn not_served(operation: &str, provider: &str) -> Self {
+        let message = format!(
+            "the operation `{operation}` on provider `{provider}` is not served by this version of the gateway"
+        );
         Self::new(400, "unsupported_operation", message)
     }
 
@@ -165,6 +166,12 @@ impl Refusal {
     pub fn all_throttled(model: &str, wait: Duration) -> Self {
         let message = format!("every key for model `{model}` is throttled; the first opens in {} ms", wait.as_millis());
         Self { retry_after: Some(wait), ..Self::new(429, "all_keys_throttled", message) }
+    }
+
+    /// The gateway has nothing to show to an upstream; why is for the operator only.
+    pub fn no_credential(cause: String) -> Self {
+        let message = "the gateway has no credential for this model; its operator finds the cause in the log";
+        Self::new(502, "credential_unavailable", message).because(cause)
     }
 
     /// The upstream refused the gateway's own credential; its words are for the operator only.

@@ -29,9 +29,7 @@ pub enum Method {
         client: Option<String>,
     },
     /// The login of Azure CLI on a developer's machine.
-    Cli {
-        tenant: Option<String>,
-    },
+    Cli,
 }
 
 /// An application and the directory it lives in.
@@ -49,7 +47,7 @@ impl Identity {
             Method::Certificate(principal, _) => format!("service principal `{}` with a certificate", principal.client),
             Method::Host { client: Some(client) } => format!("managed identity `{client}`"),
             Method::Host { client: None } => "identity of the host".to_owned(),
-            Method::Cli { .. } => "login of Azure CLI".to_owned(),
+            Method::Cli => "login of Azure CLI".to_owned(),
         }
     }
 }

@@ -10,9 +10,9 @@ use azure_core::credentials::TokenCredential;
 use azure_core::error::ErrorKind;
 use azure_core::http::{ClientMethodOptions, ClientOptions, RetryOptions, Transport, Url};
 use azure_identity::{
-    AzureCliCredential, AzureCliCredentialOptions, ClientAssertion, ClientAssertionCredential,
-    ClientAssertionCredentialOptions, ClientSecretCredential, ClientSecretCredentialOptions, ManagedIdentityCredential,
-    ManagedIdentityCredentialOptions, UserAssignedId, WorkloadIdentityCredential, WorkloadIdentityCredentialOptions,
+    AzureCliCredential, ClientAssertion, ClientAssertionCredential, ClientAssertionCredentialOptions,
+    ClientSecretCredential, ClientSecretCredentialOptions, ManagedIdentityCredential, ManagedIdentityCredentialOptions,
+    UserAssignedId, WorkloadIdentityCredential, WorkloadIdentityCredentialOptions,
 };
 
 use super::arc::ArcCredential;
@@ -57,10 +57,7 @@ fn credential(identity: &Identity, authority: &Endpoint, wire: &Arc<Wire>) -> Re
         Method::Secret(principal, secret) => by_secret(principal, secret.expose(), authority, wire),
         Method::Certificate(principal, certificate) => by_certificate(principal, certificate, authority, wire),
         Method::Host { client } => return of_host(client.as_deref(), authority, wire),
-        Method::Cli { tenant } => {
-            let options = AzureCliCredentialOptions { tenant_id: tenant.clone(), ..Default::default() };
-            AzureCliCredential::new(Some(options)).map(|made| made as Credential)
-        }
+        Method::Cli => AzureCliCredential::new(None).map(|made| made as Credential),
     };
     made.map_err(setup)
 }
