@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod attempts;
+mod balance;
 mod callers;
 mod chat;
 mod command_line;
@@ -13,6 +14,7 @@ mod credentials_refresh;
 mod credentials_reload;
 mod direct;
 mod disconnect;
+mod fallbacks;
 mod honest_ends;
 mod hostile;
 mod http2_upstream;
