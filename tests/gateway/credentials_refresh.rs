@@ -129,7 +129,10 @@ async fn tokens_rotate_under_load_and_no_caller_meets_a_401() {
     let (good, bad) = callers.stop().await;
     assert_eq!(bad, 0, "of {good}");
     assert_eq!(azure.stats().tokens_asked, azure.stats().tokens_issued);
-    println!("{rotations} rotations of {seconds} s, {good} answers, {} upstream 401", azure.stats().tokens_turned_away);
+    eprintln!(
+        "{rotations} rotations of {seconds} s, {good} answers, {} upstream 401",
+        azure.stats().tokens_turned_away
+    );
     assert!(good > rotations * 20, "{good}");
 }
 

@@ -118,7 +118,7 @@ impl Identity {
     pub fn admits(&self, token: &str) -> bool {
         let admitted = self.signer.read(token).is_some_and(|claims| {
             let audience = self.settings.audiences.contains(&claims.aud);
-            audience && claims.exp > token::now() && claims.iat >= self.signer.revoked_until()
+            audience && claims.exp > token::now() && claims.iat > self.signer.revoked_until()
         });
         if !admitted {
             self.counters.turned_away.fetch_add(1, Ordering::Relaxed);

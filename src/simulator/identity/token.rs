@@ -77,9 +77,10 @@ impl Signer {
     }
 }
 
-/// Seconds since 1970.
+/// Seconds since 1970, to the millisecond: so much survives JSON exactly.
 pub fn now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
+    (since * 1e3).round() / 1e3
 }
 
 #[cfg(test)]
