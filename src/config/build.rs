@@ -15,20 +15,29 @@ use crate::governance::{Callers, VirtualKey};
 use crate::pool::{Balance, BreakerRules, Rotations};
 use crate::provider::Service;
 use crate::snapshot::{ClientRules, Fallbacks, Key, Provider, Retries, Snapshot, Timeouts};
-use crate::upstream::{Address, Host, Limits, Protocols, Reach, Rules, certificates};
+use crate::upstream::{Directory, Host, Limits, NameServers, Protocols, Reach, Rules, certificates};
 
 /// Longest time without progress while a request is written to an upstream.
 const WRITE: std::time::Duration = std::time::Duration::from_secs(30);
 
+/// What keys of all providers share.
+struct Shared {
+    directory: Arc<Directory>,
+    caches: Caches,
+}
+
 /// Builds the run-time form of a file. What must outlive a reload is taken over from the `old` one: the addresses of
-/// hosts that stay, the turns of keys whose weights stay, and the tokens of identities that stay.
+/// the directory of hosts, the turns of keys whose weights stay, and the tokens of identities that stay.
 pub fn build(file: &File, old: Option<&Snapshot>) -> Snapshot {
-    let mut caches = Caches::of(old);
+    let directory = old.map_or_else(Arc::default, |old| Arc::clone(&old.directory));
+    let dns = &file.server.dns;
+    directory.consult(NameServers { servers: dns.servers.clone(), ipv6: dns.ipv6 });
+    let mut shared = Shared { directory: Arc::clone(&directory), caches: Caches::of(old) };
     let entries: Vec<_> =
         file.providers.iter().map(|(name, settings)| (name, settings, keys(name, settings))).collect();
     let providers: Vec<_> = entries
         .iter()
-        .map(|(name, settings, keys)| Arc::new(provider(name, settings, keys, old, &mut caches)))
+        .map(|(name, settings, keys)| Arc::new(provider(name, settings, keys, old, &mut shared)))
         .collect();
     let names = entries.iter().map(|(name, settings, keys)| provider_names(name, settings, keys)).collect();
     let callers = file.governance.virtual_keys.iter().filter_map(|key| virtual_key(key, &providers));
@@ -43,6 +52,8 @@ pub fn build(file: &File, old: Option<&Snapshot>) -> Snapshot {
         fallbacks: Fallbacks::new(file.fallbacks.iter().map(|(model, others)| (model, others.as_slice()))),
         direct_timeouts: timeouts(&file::NetworkConfig::default()),
         direct_breaker: breaker(&file::CircuitBreaker::default()),
+        direct_exchanges: file::NetworkConfig::default().max_conns_per_host,
+        directory,
         created: Timestamp::now().as_second(),
     }
 }
@@ -72,7 +83,7 @@ fn provider(
     settings: &file::Provider,
     keys: &[file::Key],
     old: Option<&Snapshot>,
-    caches: &mut Caches,
+    shared: &mut Shared,
 ) -> Provider {
     let old = old.and_then(|old| old.providers.iter().find(|provider| &*provider.name == name));
     let weights: Vec<f64> = keys.iter().map(|key| key.weight).collect();
@@ -100,7 +111,7 @@ fn provider(
             longest_wait: settings.network_config.retry_backoff_max,
         },
         breaker: breaker(&settings.circuit_breaker),
-        keys: keys.iter().map(|key| Arc::new(provider_key(key, settings, old, caches))).collect(),
+        keys: keys.iter().map(|key| Arc::new(provider_key(key, settings, old, shared))).collect(),
         timeouts: timeouts(&settings.network_config),
     }
 }
@@ -121,13 +132,14 @@ fn tiers(keys: &[file::Key]) -> Vec<KeySet> {
     tiers.into_values().collect()
 }
 
-fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provider>, caches: &mut Caches) -> Key {
+fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provider>, shared: &mut Shared) -> Key {
     let network = &settings.network_config;
     let service = service(settings.kind());
     let endpoint = endpoint(key, settings);
-    let address = address(&endpoint, old);
+    let address = shared.directory.address(&endpoint.host, endpoint.port, Reach::Any);
     let rules = Rules {
         connect_timeout: network.connect_timeout_in_seconds,
+        most_exchanges: network.max_conns_per_host,
         protocols: if network.enforce_http2 { Protocols::Http2 } else { Protocols::Offered },
         insecure_skip_verify: network.insecure_skip_verify,
         certificates: network.ca_cert_pem.as_deref().and_then(|pem| certificates(pem).ok()),
@@ -135,7 +147,7 @@ fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provide
     let added = network.extra_headers.iter().chain(key.headers.iter());
     let header =
         |(name, value): (&str, &Secret)| Some((HeaderName::from_bytes(name.as_bytes()).ok()?, sensitive(value)?));
-    let proof = proof(key, network, service, caches);
+    let proof = proof(key, network, service, &mut shared.caches);
     // A key is the same key while its name, endpoint and credential are.
     let same = |old: &&Arc<Key>| *old.name == *key.name && old.host.endpoint == endpoint && old.proof == proof;
     let same = old.and_then(|old| old.keys.iter().find(same));
@@ -182,15 +194,6 @@ fn unset_endpoint(key: &str) -> Endpoint {
         port: 443,
         base_path: String::new(),
     })
-}
-
-fn address(endpoint: &Endpoint, old: Option<&Provider>) -> Arc<Address> {
-    let mut hosts = old.into_iter().flat_map(|old| &old.keys).map(|key| &key.host);
-    let same = hosts.find(|host| (&host.endpoint.host, host.endpoint.port) == (&endpoint.host, endpoint.port));
-    same.map_or_else(
-        || Arc::new(Address::new(endpoint.host.as_str(), endpoint.port, Reach::Any)),
-        |host| host.address(),
-    )
 }
 
 fn breaker(breaker: &file::CircuitBreaker) -> BreakerRules {
