@@ -1,6 +1,7 @@
 //! What is true only of Azure: how a deployment is addressed, which versions know what, which headers matter.
 
 mod beta;
+pub mod credential;
 mod headers;
 mod headroom;
 mod target;

@@ -7,29 +7,37 @@ use http::{HeaderName, HeaderValue};
 use jiff::Timestamp;
 
 use super::file::{self, File, ProviderKind};
+use super::proof::{Caches, proof};
 use crate::azure::ApiVersion;
 use crate::base::{Endpoint, KeySet, Label, Secret};
 use crate::catalog::{Api, Catalog, Family, KeyNames, ProviderNames};
 use crate::governance::{Callers, VirtualKey};
 use crate::pool::{Balance, BreakerRules, Rotations};
-use crate::provider::{Credential, Service};
+use crate::provider::Service;
 use crate::snapshot::{ClientRules, Fallbacks, Key, Provider, Retries, Snapshot, Timeouts};
 use crate::upstream::{Directory, Host, Limits, NameServers, Protocols, Reach, Rules, certificates};
 
 /// Longest time without progress while a request is written to an upstream.
 const WRITE: std::time::Duration = std::time::Duration::from_secs(30);
 
+/// What keys of all providers share.
+struct Shared {
+    directory: Arc<Directory>,
+    caches: Caches,
+}
+
 /// Builds the run-time form of a file. What must outlive a reload is taken over from the `old` one: the addresses of
-/// the directory of hosts, and the turns of keys whose weights stay.
+/// the directory of hosts, the turns of keys whose weights stay, and the tokens of identities that stay.
 pub fn build(file: &File, old: Option<&Snapshot>) -> Snapshot {
     let directory = old.map_or_else(Arc::default, |old| Arc::clone(&old.directory));
     let dns = &file.server.dns;
     directory.consult(NameServers { servers: dns.servers.clone(), ipv6: dns.ipv6 });
+    let mut shared = Shared { directory: Arc::clone(&directory), caches: Caches::of(old) };
     let entries: Vec<_> =
         file.providers.iter().map(|(name, settings)| (name, settings, keys(name, settings))).collect();
     let providers: Vec<_> = entries
         .iter()
-        .map(|(name, settings, keys)| Arc::new(provider(name, settings, keys, old, &directory)))
+        .map(|(name, settings, keys)| Arc::new(provider(name, settings, keys, old, &mut shared)))
         .collect();
     let names = entries.iter().map(|(name, settings, keys)| provider_names(name, settings, keys)).collect();
     let callers = file.governance.virtual_keys.iter().filter_map(|key| virtual_key(key, &providers));
@@ -75,7 +83,7 @@ fn provider(
     settings: &file::Provider,
     keys: &[file::Key],
     old: Option<&Snapshot>,
-    directory: &Directory,
+    shared: &mut Shared,
 ) -> Provider {
     let old = old.and_then(|old| old.providers.iter().find(|provider| &*provider.name == name));
     let weights: Vec<f64> = keys.iter().map(|key| key.weight).collect();
@@ -103,7 +111,7 @@ fn provider(
             longest_wait: settings.network_config.retry_backoff_max,
         },
         breaker: breaker(&settings.circuit_breaker),
-        keys: keys.iter().map(|key| Arc::new(provider_key(key, settings, old, directory))).collect(),
+        keys: keys.iter().map(|key| Arc::new(provider_key(key, settings, old, shared))).collect(),
         timeouts: timeouts(&settings.network_config),
     }
 }
@@ -124,11 +132,11 @@ fn tiers(keys: &[file::Key]) -> Vec<KeySet> {
     tiers.into_values().collect()
 }
 
-fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provider>, directory: &Directory) -> Key {
+fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provider>, shared: &mut Shared) -> Key {
     let network = &settings.network_config;
     let service = service(settings.kind());
     let endpoint = endpoint(key, settings);
-    let address = directory.address(&endpoint.host, endpoint.port, Reach::Any);
+    let address = shared.directory.address(&endpoint.host, endpoint.port, Reach::Any);
     let rules = Rules {
         connect_timeout: network.connect_timeout_in_seconds,
         most_exchanges: network.max_conns_per_host,
@@ -139,19 +147,15 @@ fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provide
     let added = network.extra_headers.iter().chain(key.headers.iter());
     let header =
         |(name, value): (&str, &Secret)| Some((HeaderName::from_bytes(name.as_bytes()).ok()?, sensitive(value)?));
-    let credential = key.value.as_ref().and_then(|value| match service {
-        Service::OpenAi => Credential::bearer(value.expose()),
-        Service::Azure | Service::Anthropic => Credential::api_key(value.expose()),
-    });
+    let proof = proof(key, network, service, &mut shared.caches);
     // A key is the same key while its name, endpoint and credential are.
-    let same =
-        |old: &&Arc<Key>| *old.name == *key.name && old.host.endpoint == endpoint && old.credential == credential;
+    let same = |old: &&Arc<Key>| *old.name == *key.name && old.host.endpoint == endpoint && old.proof == proof;
     let same = old.and_then(|old| old.keys.iter().find(same));
     Key {
         name: key.name.as_str().into(),
         label: Label::new(&key.name),
         host: Arc::new(Host::new(endpoint, address, rules)),
-        credential,
+        proof,
         version: key.azure_key_config.as_ref().map_or(ApiVersion::V1, |azure| azure.api_version.clone()),
         memory: same.map(|old| Arc::clone(&old.memory)).unwrap_or_default(),
         headers: added.filter_map(header).collect(),

@@ -12,7 +12,7 @@ use crate::base::endpoint::Endpoint;
 use crate::base::{KeySet, Label};
 use crate::pool::{Balance, Rotations};
 use crate::provider::{Credential, Service};
-use crate::snapshot::{Key, Provider, Retries, Snapshot};
+use crate::snapshot::{Key, Proof, Provider, Retries, Snapshot};
 use crate::upstream::{Host, Protocols, Reach, Rules};
 
 /// The version for a caller's own key, when its path names none.
@@ -77,7 +77,7 @@ fn key(endpoint: &str, credential: &Credential, snapshot: &Snapshot) -> Result<K
         name: "direct".into(),
         label: KEY.clone(),
         host: Arc::new(host),
-        credential: Some(credential.clone()),
+        proof: Proof::Fixed(credential.clone()),
         version: VERSION,
         memory: Arc::default(),
         headers: Vec::new(),

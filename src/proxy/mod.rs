@@ -20,6 +20,7 @@ mod lane;
 mod local;
 mod pick;
 mod plan;
+mod prove;
 mod receive;
 mod refuse;
 mod relay;

@@ -168,6 +168,12 @@ impl Refusal {
         Self { retry_after: Some(wait), ..Self::new(429, "all_keys_throttled", message) }
     }
 
+    /// The gateway has nothing to show to an upstream; why is for the operator only.
+    pub fn no_credential(cause: String) -> Self {
+        let message = "the gateway has no credential for this model; its operator finds the cause in the log";
+        Self::new(502, "credential_unavailable", message).because(cause)
+    }
+
     /// The upstream refused the gateway's own credential; its words are for the operator only.
     pub fn credential(key: &str, status: StatusCode) -> Self {
         let message = "the gateway's credential for this model was refused; its operator finds the cause in the log";

@@ -51,6 +51,8 @@ pub struct Answered {
     pub read: Vec<Bytes>,
     /// That was all of it.
     pub whole: bool,
+    /// The usage chunk was asked for by the gateway and is not for the caller.
+    pub hide_usage: bool,
 }
 
 pub struct Relay<'a> {
@@ -70,7 +72,7 @@ impl Answered {
 
 impl Relay<'_> {
     pub async fn run(mut self, answered: Answered) -> Result<(), Stop> {
-        let Answered { exchange, head, read, whole } = answered;
+        let Answered { exchange, head, read, whole, hide_usage } = answered;
         let of = |name: header::HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
         let readable = matches!(of(header::CONTENT_ENCODING), "" | "identity");
         let media = of(header::CONTENT_TYPE).split(';').next().unwrap_or("").trim().to_ascii_lowercase();
@@ -82,12 +84,12 @@ impl Relay<'_> {
             };
         }
         let editable = readable && head.status.is_success();
-        self.plain(Answered { exchange, head, read, whole }, editable).await
+        self.plain(Answered { exchange, head, read, whole, hide_usage }, editable).await
     }
 
     /// A plain answer: held until complete, then sent with its length.
     async fn plain(&mut self, answered: Answered, editable: bool) -> Result<(), Stop> {
-        let Answered { mut exchange, head, read: mut rope, whole } = answered;
+        let Answered { mut exchange, head, read: mut rope, whole, .. } = answered;
         let mut length = rope.iter().map(Bytes::len).sum::<usize>();
         let mut answer = Answer::new(Some(self.route.echo.clone()));
         let mut more = !whole;

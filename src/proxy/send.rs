@@ -10,7 +10,7 @@ use crate::azure::{self, Addressing, ApiVersion};
 use crate::catalog::Family;
 use crate::dialect::Operation;
 use crate::dialect::splice::Edits;
-use crate::provider::{self, KeyHeader, Service};
+use crate::provider::{self, Credential, KeyHeader, Service};
 use crate::snapshot::ClientRules;
 use crate::upstream::Segment;
 
@@ -44,7 +44,7 @@ pub fn prepare(
     caller: &RequestHeader,
     form: Form,
     plan: &Plan,
-    candidate: &Candidate,
+    (candidate, credential): (&Candidate, Option<&Credential>),
     rules: &ClientRules,
 ) -> Result<Prepared, Refusal> {
     let provider = &candidate.provider;
@@ -64,7 +64,7 @@ pub fn prepare(
         Service::Azure => azure::target(base, version, &candidate.deployment.name, form.path),
         Service::OpenAi | Service::Anthropic => provider::target(base, form.path),
     };
-    let head = head(caller, &target, length, candidate, rules)?;
+    let head = head(caller, &target, length, (candidate, credential), rules)?;
     Ok(Prepared { head, body: plan.body.segments(&pieces), hide_usage: edits.hide_usage })
 }
 
@@ -137,7 +137,7 @@ fn head(
     caller: &RequestHeader,
     target: &str,
     length: u64,
-    candidate: &Candidate,
+    (candidate, credential): (&Candidate, Option<&Credential>),
     rules: &ClientRules,
 ) -> Result<RequestHeader, Refusal> {
     let invalid = |error: Box<pingora::Error>| {
@@ -158,7 +158,7 @@ fn head(
     head.insert_header(header::ACCEPT_ENCODING, HeaderValue::from_static("identity")).map_err(invalid)?;
     head.insert_header(header::CONTENT_TYPE, HeaderValue::from_static("application/json")).map_err(invalid)?;
     head.insert_header(header::CONTENT_LENGTH, length).map_err(invalid)?;
-    match (&key.credential, candidate.provider.service) {
+    match (credential, candidate.provider.service) {
         (Some(credential), _) => {
             let (name, value) = credential.header(key_header(candidate.deployment.family));
             head.insert_header(name, value).map_err(invalid)?;
@@ -178,6 +178,5 @@ fn key_header(family: Family) -> KeyHeader {
 }
 
 fn no_credential(key: &str) -> Refusal {
-    let message = "the gateway has no credential for this model; its operator finds the cause in the log";
-    Refusal::new(502, "credential_unavailable", message).because(format!("key `{key}` has no API key in `value`"))
+    Refusal::no_credential(format!("key `{key}` has no API key in `value`"))
 }

@@ -67,8 +67,12 @@ pub fn run(start: &Start, loaded: config::Loaded) -> Result<std::convert::Infall
     let certificate =
         file.server.tls.as_ref().map(Certificate::new).transpose().map_err(StartError::Tls)?.map(Arc::new);
     server.add_service(listeners::proxy(&server.configuration, gateway, &file, certificate.as_ref())?);
-    let admin =
-        Admin { readiness: Arc::clone(&readiness), metrics: Arc::clone(&metrics), key: file.server.admin.key.clone() };
+    let admin = Admin {
+        readiness: Arc::clone(&readiness),
+        metrics: Arc::clone(&metrics),
+        snapshot: Arc::clone(&snapshot),
+        key: file.server.admin.key.clone(),
+    };
     let operators = listeners::Operators { admin: Arc::new(admin), listener: operators };
     let mut operators = background_service("operators", operators);
     operators.threads = Some(1);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -11,9 +12,13 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::tls::Certificate;
 use super::{Source, Start, overridden};
+use crate::azure::credential::Tokens;
 use crate::config::{self, File, file};
 use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
+
+/// How long a reload waits for the first tokens of new identities.
+const FIRST_TOKENS: Duration = Duration::from_secs(5);
 
 pub struct Reload {
     pub start: Start,
@@ -31,6 +36,7 @@ impl BackgroundService for Reload {
             Ok(hangup) => hangup,
             Err(error) => return log::error!("SIGHUP cannot be received, so nothing can be reloaded: {error}"),
         };
+        self.snapshot.load().tokens().iter().for_each(Tokens::keep);
         // One that came while the process was starting, when only a flag could take it.
         if self.start.hangup.swap(false, Ordering::AcqRel) {
             self.reload().await;
@@ -70,11 +76,19 @@ impl Reload {
         }
         let old = self.snapshot.load_full();
         let new = config::build(&file, Some(&old));
+        self.get_tokens(&new).await;
         let generation = new.generation;
         self.snapshot.store(Arc::new(new));
         self.metrics.config_generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
         self.metrics.config_reload_success.set(1);
         log::info!("configuration {generation} from {shown} is in force");
+    }
+
+    /// New identities get their first token, or fail to, while the old configuration still serves.
+    async fn get_tokens(&self, new: &Snapshot) {
+        let tokens = new.tokens();
+        tokens.iter().for_each(Tokens::keep);
+        futures_util::future::join_all(tokens.iter().map(|tokens| tokens.settled(FIRST_TOKENS))).await;
     }
 
     fn refuse(&self, shown: &str, problems: &str) {

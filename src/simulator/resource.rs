@@ -18,6 +18,7 @@ use super::completions::CompletionRequest;
 use super::embeddings::EmbeddingRequest;
 use super::errors::Refusal;
 use super::faults::Oddities;
+use super::identity::Identity;
 use super::models;
 use super::quota::{Exceeded, Quota};
 use super::routes::{self, Operation, Route, Surface};
@@ -27,6 +28,7 @@ use super::settings::{Deployment, Kind, Settings};
 #[derive(Debug)]
 pub struct Resource {
     keys: Vec<String>,
+    identity: Arc<Identity>,
     deployments: RwLock<BTreeMap<String, Arc<Deployed>>>,
 }
 
@@ -80,8 +82,8 @@ impl<'a> Asked<'a> {
 }
 
 impl Resource {
-    pub fn new(settings: &Settings) -> Self {
-        let resource = Self { keys: settings.keys.clone(), deployments: RwLock::default() };
+    pub fn new(settings: &Settings, identity: Arc<Identity>) -> Self {
+        let resource = Self { keys: settings.keys.clone(), identity, deployments: RwLock::default() };
         settings.deployments.iter().cloned().for_each(|deployment| resource.add_deployment(deployment));
         resource
     }
@@ -109,7 +111,7 @@ impl Resource {
 
     fn judge(&self, asked: &Asked<'_>, oddities: Oddities) -> Result<Answer, Refusal> {
         let route = asked.route.as_ref().map_err(Clone::clone)?;
-        auth::check(&asked.head.headers, &route.surface, &self.keys)?;
+        auth::check(&asked.head.headers, &route.surface, &self.keys, &self.identity)?;
         match &route.operation {
             Operation::Models => return Ok(Answer::json(200, models::list(&self.deployments()))),
             Operation::Model(id) => {

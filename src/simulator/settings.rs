@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::identity::IdentitySettings;
+
 /// The key a simulator accepts unless told otherwise. Known to everybody on purpose: it opens nothing real.
 pub const DEFAULT_KEY: &str = "sim-key";
 
@@ -18,6 +20,8 @@ pub struct Settings {
     /// The API keys that are accepted.
     pub keys: Vec<String>,
     pub deployments: Vec<Deployment>,
+    /// Who gets tokens, and how long they last.
+    pub identity: IdentitySettings,
     /// Keep what was received. Load tests switch it off; the newest 10,000 requests are kept.
     pub record: bool,
 }
@@ -112,6 +116,7 @@ impl Default for Settings {
                 .chain(completion.iter().map(of_kind(Kind::Completion)))
                 .chain(messages.iter().map(of_kind(Kind::Messages)))
                 .collect(),
+            identity: IdentitySettings::default(),
             record: true,
         }
     }

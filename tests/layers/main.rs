@@ -60,7 +60,8 @@ const DIRECTIONS: &[(&str, May)] = &[
 const FENCES: &[(&str, &[&str])] = &[
     ("pingora*", &["proxy", "server", "admin", "upstream", "pool/health"]),
     ("azure_identity", &["azure/credential"]),
-    ("hyper*", &["simulator", "admin"]),
+    ("azure_core", &["azure/credential"]),
+    ("hyper*", &["simulator", "admin", "azure/credential"]),
     ("clap*", &["cli"]),
 ];
 

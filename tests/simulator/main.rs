@@ -4,6 +4,7 @@ mod breaks;
 mod claude;
 mod client;
 mod connections;
+mod identity;
 mod recorded;
 mod shapes;
 mod streams;
