@@ -12,7 +12,7 @@ use crate::base::endpoint::OriginPattern;
 use crate::base::globs::Globs;
 use crate::base::{KeySet, Label};
 use crate::catalog::Catalog;
-use crate::governance::Callers;
+use crate::governance::{Callers, Governor, Prices};
 use crate::pool::{Breaker, BreakerRules, Gates, Rotations};
 use crate::upstream::{Host, Limits};
 
@@ -24,6 +24,9 @@ pub struct Snapshot {
     pub largest_body: u64,
     pub trusted_proxies: Vec<IpNet>,
     pub callers: Callers,
+    pub prices: Prices,
+    /// Counters and what was learned; the same in every generation.
+    pub governor: Arc<Governor>,
     pub catalog: Catalog,
     /// In the order of the catalog.
     pub providers: Vec<Provider>,

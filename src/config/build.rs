@@ -1,5 +1,7 @@
 //! From the validated file to what runs. Cannot fail: whatever could is a problem that was found before.
 
+mod limits;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -10,7 +12,7 @@ use super::file::{self, File, ProviderKind};
 use crate::azure::KEY_HEADER;
 use crate::base::{Endpoint, KeySet, Label, Secret};
 use crate::catalog::{Api, Catalog, Family, KeyNames, ProviderNames};
-use crate::governance::{Callers, VirtualKey};
+use crate::governance::{Callers, Governor, VirtualKey};
 use crate::pool::{BreakerRules, Rotations};
 use crate::snapshot::{ClientRules, Key, Provider, Retries, Snapshot, Timeouts};
 use crate::upstream::{Address, Host, Limits, Protocols, Reach, Rules, certificates};
@@ -24,18 +26,22 @@ pub fn build(file: &File, old: Option<&Snapshot>) -> Snapshot {
     let served = || file.providers.iter().filter(|(_, provider)| provider.kind() == ProviderKind::Azure);
     let providers: Vec<Provider> = served().map(|(name, settings)| provider(name, settings, old)).collect();
     let names = served().map(|(name, settings)| provider_names(name, settings)).collect();
-    let callers = file.governance.virtual_keys.iter().filter_map(|key| virtual_key(key, &providers));
+    let governor = old.map_or_else(Arc::<Governor>::default, |old| Arc::clone(&old.governor));
+    let groups = limits::Groups::new(&file.governance, &governor);
+    let callers = file.governance.virtual_keys.iter().filter_map(|key| virtual_key(key, &providers, &groups));
     Snapshot {
         generation: old.map_or(1, |old| old.generation + 1),
         client: client(&file.client),
         largest_body: u64::from(file.server.max_request_body_mb) * 1024 * 1024,
         trusted_proxies: file.server.trusted_proxies.clone(),
         callers: Callers::new(callers.collect::<Vec<_>>()),
+        prices: limits::prices(&file.pricing),
         catalog: Catalog::new(names),
         providers,
         direct_timeouts: timeouts(&file::NetworkConfig::default()),
         direct_breaker: breaker(&file::CircuitBreaker::default()),
         created: Timestamp::now().as_second(),
+        governor: Arc::clone(&governor),
     }
 }
 
@@ -195,7 +201,7 @@ fn key_names(key: &file::Key) -> KeyNames {
     }
 }
 
-fn virtual_key(key: &file::VirtualKey, providers: &[Provider]) -> Option<VirtualKey> {
+fn virtual_key(key: &file::VirtualKey, providers: &[Provider], groups: &limits::Groups<'_>) -> Option<VirtualKey> {
     Some(VirtualKey {
         name: key.name.as_str().into(),
         label: Label::new(&key.name),
@@ -206,5 +212,6 @@ fn virtual_key(key: &file::VirtualKey, providers: &[Provider]) -> Option<Virtual
         models: key.allowed_models.clone(),
         keys: Snapshot::keys_named(&key.allowed_keys, providers),
         networks: key.allowed_networks.clone(),
+        account: groups.account(key),
     })
 }

@@ -12,7 +12,7 @@ use crate::azure::ApiVersion;
 use crate::base::{KeySet, Label};
 use crate::catalog::Deployment;
 use crate::dialect::{Dialect, Members, Operation, Usage};
-use crate::governance::VirtualKey;
+use crate::governance::{Kind, Reservation, Standing, VirtualKey, What};
 use crate::pool::BreakerRules;
 use crate::snapshot::{Key, Snapshot, Timeouts};
 
@@ -25,6 +25,7 @@ pub struct Exchange {
     pub received: Option<Received>,
     pub caller: Option<Caller>,
     pub plan: Option<Plan>,
+    pub reserved: Option<Reserved>,
     pub attempts: Vec<Attempt>,
     pub reply: Reply,
 }
@@ -93,6 +94,17 @@ pub enum Choice {
     Direct(Arc<Key>),
 }
 
+/// What was taken from the caller's limits before the first attempt. Dropped without being settled, it gives it back.
+#[derive(Debug)]
+pub struct Reserved {
+    /// `None` for callers without a virtual key, whom nothing limits.
+    pub reservation: Option<Reservation>,
+    /// What the caller is told of his limits.
+    pub standing: Standing,
+    /// The model has no price, so that its requests cost nothing that anybody could count.
+    pub price_unknown: bool,
+}
+
 /// One key and what the model is called there.
 #[derive(Debug, Clone)]
 pub struct Candidate {
@@ -119,6 +131,8 @@ pub struct Attempt {
 #[derive(Debug, Default)]
 pub struct Reply {
     pub status: Option<StatusCode>,
+    /// The limit that kept the request out.
+    pub exceeded: Option<(What, Kind)>,
     /// Code of the gateway's own error.
     pub code: Option<&'static str>,
     /// What is only for the log.
@@ -128,6 +142,8 @@ pub struct Reply {
     /// The usage was not reported, but reckoned from what was seen.
     pub usage_estimated: bool,
     pub bytes_in: u64,
+    /// Estimated from the request's bytes.
+    pub prompt_tokens: u64,
     pub bytes_out: u64,
     pub first_event: Option<Duration>,
     /// Time spent waiting for the caller or an upstream.
@@ -145,6 +161,7 @@ impl Exchange {
             received: None,
             caller: None,
             plan: None,
+            reserved: None,
             attempts: Vec::new(),
             reply: Reply::default(),
         }

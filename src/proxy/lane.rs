@@ -8,7 +8,7 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::time::timeout;
 
-use super::exchange::{Attempt, Caller, Candidate, Choice, Plan, Received, Reply};
+use super::exchange::{Attempt, Caller, Candidate, Choice, Plan, Received, Reply, Reserved};
 use super::refuse::{Refusal, Stop};
 use super::relay::{Relay, Route};
 use super::send::Prepared;
@@ -40,6 +40,7 @@ pub struct Lane<'a> {
     pub path: &'static str,
     pub caller: &'a Caller,
     pub plan: &'a Plan,
+    pub reserved: &'a Reserved,
     pub budget: &'a RetryBudget,
     pub started: Instant,
     pub attempts: &'a mut Vec<Attempt>,
@@ -189,6 +190,7 @@ impl Lane<'_> {
             attempts: self.attempts.len(),
             replaceable,
             soonest: throttled.then(|| pick::soonest(self.plan, self.snapshot)).flatten(),
+            reserved: self.reserved,
             hide_usage: prepared.hide_usage,
             deadline: self.started + candidate.timeouts.request,
             started: self.started,

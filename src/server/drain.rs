@@ -10,6 +10,7 @@ use pingora::services::background::BackgroundService;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
+use super::counters::Counters;
 use crate::admin::Readiness;
 use crate::telemetry::{Metrics, logging};
 
@@ -21,6 +22,7 @@ pub struct Drain {
     pub metrics: Arc<Metrics>,
     pub listen: Vec<SocketAddr>,
     pub grace: Duration,
+    pub counters: Option<Arc<Counters>>,
 }
 
 #[async_trait]
@@ -65,6 +67,9 @@ impl Drain {
             log::warn!("stopping with {left} requests in flight: the grace time is over");
         } else {
             log::info!("stopped after {} ms, nothing was in flight", begun.elapsed().as_millis());
+        }
+        if let Some(counters) = &self.counters {
+            counters.save();
         }
         logging::flush();
         std::process::exit(0);

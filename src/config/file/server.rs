@@ -39,7 +39,7 @@ pub struct Server {
     #[schemars(with = "Vec<NetworkText>")]
     pub trusted_proxies: Vec<IpNet>,
     /// Directory for what must survive a restart: counters, budgets, logs. Without it, the directory that systemd
-    /// names in `$STATE_DIRECTORY`; without that too, nothing is saved.
+    /// names in `$STATE_DIRECTORY`; without that too, nothing is saved. A change takes effect at the next start.
     pub state_directory: Option<PathBuf>,
 }
 

@@ -106,8 +106,12 @@ fn check_all<'a>(name: &str, limits: impl Iterator<Item = (&'a Budget, &'a RateL
 }
 
 fn check_budget(budget: &Budget, place: &Place<'_>) {
-    for (name, limit) in [("monthly_limit_usd", budget.monthly_limit_usd), ("daily_limit_usd", budget.daily_limit_usd)]
-    {
+    for (name, limit) in [
+        ("daily_limit_usd", budget.daily_limit_usd),
+        ("weekly_limit_usd", budget.weekly_limit_usd),
+        ("monthly_limit_usd", budget.monthly_limit_usd),
+        ("total_limit_usd", budget.total_limit_usd),
+    ] {
         dollars(limit.unwrap_or(0.0), &place.member(name));
     }
 }
@@ -115,7 +119,11 @@ fn check_budget(budget: &Budget, place: &Place<'_>) {
 fn check_rate(rate: &RateLimit, place: &Place<'_>) {
     for (name, limit) in [
         ("requests_per_minute", rate.requests_per_minute),
+        ("requests_per_hour", rate.requests_per_hour),
+        ("requests_per_day", rate.requests_per_day),
         ("tokens_per_minute", rate.tokens_per_minute),
+        ("tokens_per_hour", rate.tokens_per_hour),
+        ("tokens_per_day", rate.tokens_per_day),
         ("concurrent_requests", rate.concurrent_requests),
     ] {
         if limit == Some(0) {
@@ -137,6 +145,7 @@ fn check_price(price: &Price, place: &Place<'_>) {
         ("cached_input_per_million", price.cached_input_per_million.unwrap_or(0.0)),
         ("cache_write_per_million", price.cache_write_per_million.unwrap_or(0.0)),
         ("output_per_million", price.output_per_million),
+        ("reasoning_per_million", price.reasoning_per_million.unwrap_or(0.0)),
     ] {
         dollars(amount, &place.member(name));
     }

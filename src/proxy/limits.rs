@@ -1,0 +1,128 @@
+//! Stage 3b: What a request may use is taken from its caller's limits before the first attempt, and what it has used is
+//! counted in its place at the end.
+
+use http::HeaderValue;
+use pingora::http::ResponseHeader;
+
+use super::exchange::{Attempt, Caller, Choice, Plan, Reply, Reserved};
+use super::refuse::Refusal;
+use crate::dialect::{Members, Operation};
+use crate::governance::{Demand, Estimate, Price, Room, Standing, Tokens, Used};
+use crate::snapshot::Snapshot;
+
+/// Where callers limit the output of a request, in the dialects that have such a limit.
+const OUTPUT_LIMITS: [&str; 3] = ["max_completion_tokens", "max_tokens", "max_output_tokens"];
+
+/// Counts what a request has used in the place of what was reserved. One that was never sent leaves no trace.
+pub fn settle(reserved: Option<Reserved>, bill: &Bill, attempts: &[Attempt], snapshot: &Snapshot) {
+    let reservation = reserved.and_then(|reserved| reserved.reservation).filter(|_| !attempts.is_empty());
+    if let Some(reservation) = reservation {
+        reservation.settle(bill.used(), snapshot.governor.clock.now());
+    }
+}
+
+/// Reserves the prompt, and the output that the request allows itself or that its model usually makes.
+pub fn reserve(
+    operation: Operation,
+    caller: &Caller,
+    plan: &Plan,
+    snapshot: &Snapshot,
+    prompt: u64,
+) -> Result<Reserved, Refusal> {
+    let price = expected_price(plan, snapshot);
+    let price_unknown = price.is_none();
+    let Caller::Virtual(key) = caller else {
+        return Ok(Reserved { reservation: None, standing: Standing::default(), price_unknown });
+    };
+    let output = output(operation, plan, snapshot);
+    let cost = |output| price.map_or(0, |price| price.cost(&Tokens { input: prompt, output, ..Tokens::default() }));
+    let demand = Demand {
+        tokens: Estimate { sure: prompt.saturating_add(output.sure), likely: prompt.saturating_add(output.likely) },
+        cost: Estimate { sure: cost(output.sure), likely: cost(output.likely) },
+    };
+    let reserved = key.account.reserve(demand, snapshot.governor.clock.now());
+    let (reservation, standing) = reserved.map_err(Refusal::from)?;
+    Ok(Reserved { reservation: Some(reservation), standing, price_unknown })
+}
+
+/// Tells the caller what his limits leave. Resets are milliseconds, as Azure writes them.
+pub fn tell(head: &mut ResponseHeader, standing: &Standing) {
+    let mut insert = |names: [&'static str; 3], room: Option<Room>| {
+        let Some(Room { limit, remaining, reset }) = room else { return };
+        for (name, value) in names.into_iter().zip([limit, remaining, reset]) {
+            // The names are this function's own, so inserting cannot fail.
+            let _ = head.insert_header(name, HeaderValue::from(value));
+        }
+    };
+    insert(
+        ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"],
+        standing.requests,
+    );
+    insert(["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"], standing.tokens);
+}
+
+/// What a request that was sent has used: as reported, or else as far as is known of it.
+pub struct Bill {
+    /// `None` when nothing was used.
+    pub tokens: Option<Tokens>,
+    /// Micro-dollars; `None` when the price is not known.
+    pub cost: Option<u64>,
+}
+
+/// Works out the bill. A caller who left while the upstream was at work is charged for the prompt, which was read.
+pub fn bill(plan: &Plan, attempts: &[Attempt], reply: &Reply, snapshot: &Snapshot) -> Bill {
+    let Some(last) = attempts.last() else { return Bill { tokens: None, cost: Some(0) } };
+    let given_up = matches!(last.outcome, "caller_left" | "request_timeout" | "first_byte_timeout");
+    let interrupted = reply.usage.is_none() && (given_up || reply.caller_left && last.outcome == "success");
+    let tokens = match reply.usage {
+        Some(usage) => Some(Tokens {
+            input: usage.input,
+            cached_input: usage.cached_input,
+            cache_write: usage.cache_write,
+            output: usage.output,
+            reasoning: usage.reasoning,
+        }),
+        None => interrupted.then(|| Tokens { input: reply.prompt_tokens, ..Tokens::default() }),
+    };
+    let price = price(&plan.model, &last.candidate.deployment.name, snapshot);
+    Bill { cost: tokens.map_or(Some(0), |tokens| Some(price?.cost(&tokens))), tokens }
+}
+
+impl Bill {
+    pub fn used(&self) -> Used {
+        Used { tokens: self.tokens.map_or(0, |tokens| tokens.total()), cost: self.cost.unwrap_or(0) }
+    }
+}
+
+fn output(operation: Operation, plan: &Plan, snapshot: &Snapshot) -> Estimate {
+    if operation == Operation::Embeddings {
+        return Estimate::default();
+    }
+    let choices = number(&plan.members, "n").unwrap_or(1).max(1);
+    match OUTPUT_LIMITS.iter().find_map(|name| number(&plan.members, name)) {
+        Some(limit) => Estimate::exactly(limit.saturating_mul(choices)),
+        None => {
+            let learned = snapshot.governor.sizes.expected(plan.model_label.id());
+            Estimate { sure: 0, likely: learned.saturating_mul(choices) }
+        }
+    }
+}
+
+fn number(members: &Members, name: &str) -> Option<u64> {
+    members.last(name)?.as_u64()
+}
+
+/// The price of the model on the first key that may serve it; which one will is not known yet.
+fn expected_price<'a>(plan: &Plan, snapshot: &'a Snapshot) -> Option<&'a Price> {
+    let deployment = match &plan.choice {
+        Choice::Pool { provider, keys, .. } => {
+            keys.iter().next().map(|key| snapshot.catalog.deployment(*provider, key, &plan.model).name)
+        }
+        Choice::Direct(_) => None,
+    };
+    price(&plan.model, deployment.as_deref().unwrap_or(&plan.model), snapshot)
+}
+
+fn price<'a>(model: &str, deployment: &str, snapshot: &'a Snapshot) -> Option<&'a Price> {
+    snapshot.prices.find([model, deployment])
+}
