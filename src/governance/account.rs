@@ -178,6 +178,18 @@ impl Drop for Reservation {
     }
 }
 
+impl Kind {
+    /// As it stands in saved and shared counters.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::VirtualKey => "virtual_key",
+            Self::Team => "team",
+            Self::Customer => "customer",
+            Self::ProviderKey => "provider_key",
+        }
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -61,7 +61,7 @@ impl Spending {
 }
 
 /// Periods are numbered so that each follows the one before.
-fn number_of(period: Period, wall: i64) -> i64 {
+pub(super) fn number_of(period: Period, wall: i64) -> i64 {
     let day = wall.div_euclid(DAY);
     match period {
         Period::Day => day,

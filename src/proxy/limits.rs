@@ -1,10 +1,13 @@
 //! Stage 3b: What a request may use is taken from its caller's limits before the first attempt, and what it has used is
 //! counted in its place at the end.
 
+use std::time::Instant;
+
 use http::HeaderValue;
 use pingora::http::ResponseHeader;
 
-use super::exchange::{Attempt, Caller, Choice, Plan, Reply, Reserved};
+use super::exchange::{Attempt, Caller, Plan, Reply, Reserved, Target};
+use super::pick::Pick;
 use super::refuse::Refusal;
 use crate::dialect::{Members, Operation};
 use crate::governance::{Demand, Estimate, Price, Room, Standing, Tokens, Used};
@@ -15,34 +18,41 @@ const OUTPUT_LIMITS: [&str; 3] = ["max_completion_tokens", "max_tokens", "max_ou
 
 /// Counts what a request has used in the place of what was reserved. One that was never sent leaves no trace.
 pub fn settle(reserved: Option<Reserved>, bill: &Bill, attempts: &[Attempt], snapshot: &Snapshot) {
-    let reservation = reserved.and_then(|reserved| reserved.reservation).filter(|_| !attempts.is_empty());
-    if let Some(reservation) = reservation {
-        reservation.settle(bill.used(), snapshot.governor.clock.now());
-    }
+    let Some(Reserved { reservation, hold, .. }) = reserved.filter(|_| !attempts.is_empty()) else { return };
+    reservation.into_iter().for_each(|own| own.settle(bill.used(), snapshot.governor.clock.now()));
+    hold.into_iter().for_each(|shared| shared.settle(bill.used()));
 }
 
 /// Reserves the prompt, and the output that the request allows itself or that its model usually makes.
-pub fn reserve(
+pub async fn reserve(
     operation: Operation,
     caller: &Caller,
     plan: &Plan,
     snapshot: &Snapshot,
     prompt: u64,
 ) -> Result<Reserved, Refusal> {
-    let price = expected_price(plan, snapshot);
-    let price_unknown = price.is_none();
     let Caller::Virtual(key) = caller else {
-        return Ok(Reserved { reservation: None, standing: Standing::default(), price_unknown });
+        return Ok(Reserved { reservation: None, hold: None, standing: Standing::default() });
     };
-    let output = output(operation, plan, snapshot);
-    let cost = |output| price.map_or(0, |price| price.cost(&Tokens { input: prompt, output, ..Tokens::default() }));
+    let (output, prices) = (output(operation, plan, snapshot), expected_prices(plan, snapshot));
+    let cost = |output| {
+        let tokens = Tokens { input: prompt, output, ..Tokens::default() };
+        prices.iter().map(|price| price.cost(&tokens)).max().unwrap_or(0)
+    };
     let demand = Demand {
         tokens: Estimate { sure: prompt.saturating_add(output.sure), likely: prompt.saturating_add(output.likely) },
         cost: Estimate { sure: cost(output.sure), likely: cost(output.likely) },
     };
-    let reserved = key.account.reserve(demand, snapshot.governor.clock.now());
+    let (governor, now) = (&snapshot.governor, snapshot.governor.clock.now());
+    let reserved = key.account.reserve(demand, now);
     let (reservation, standing) = reserved.map_err(Refusal::from)?;
-    Ok(Reserved { reservation: Some(reservation), standing, price_unknown })
+    let mut reserved = Reserved { reservation: Some(reservation), hold: None, standing };
+    if let Some(shared) = governor.shared.as_ref().filter(|_| !key.account.is_unlimited()) {
+        let (hold, shared_standing) = shared.reserve(&key.account, demand, now).await?;
+        reserved.hold = Some(hold);
+        reserved.standing = shared_standing.unwrap_or(standing);
+    }
+    Ok(reserved)
 }
 
 /// Tells the caller what his limits leave. Resets are milliseconds, as Azure writes them.
@@ -70,7 +80,7 @@ pub struct Bill {
 }
 
 /// Works out the bill. A caller who left while the upstream was at work is charged for the prompt, which was read.
-pub fn bill(plan: &Plan, attempts: &[Attempt], reply: &Reply, snapshot: &Snapshot) -> Bill {
+pub fn bill(attempts: &[Attempt], reply: &Reply) -> Bill {
     let Some(last) = attempts.last() else { return Bill { tokens: None, cost: Some(0) } };
     let given_up = matches!(last.outcome, "caller_left" | "request_timeout" | "first_byte_timeout");
     let interrupted = reply.usage.is_none() && (given_up || reply.caller_left && last.outcome == "success");
@@ -84,7 +94,7 @@ pub fn bill(plan: &Plan, attempts: &[Attempt], reply: &Reply, snapshot: &Snapsho
         }),
         None => interrupted.then(|| Tokens { input: reply.prompt_tokens, ..Tokens::default() }),
     };
-    let price = price(&plan.model, &last.candidate.deployment.name, snapshot);
+    let price = last.candidate.price;
     Bill { cost: tokens.map_or(Some(0), |tokens| Some(price?.cost(&tokens))), tokens }
 }
 
@@ -112,17 +122,16 @@ fn number(members: &Members, name: &str) -> Option<u64> {
     members.last(name)?.as_u64()
 }
 
-/// The price of the model on the first key that may serve it; which one will is not known yet.
-fn expected_price<'a>(plan: &Plan, snapshot: &'a Snapshot) -> Option<&'a Price> {
-    let deployment = match &plan.choice {
-        Choice::Pool { provider, keys, .. } => {
-            keys.iter().next().map(|key| snapshot.catalog.deployment(*provider, key, &plan.model).name)
-        }
-        Choice::Direct(_) => None,
+/// The prices of the models that may answer, each on the first key that serves it: which one will is not known yet.
+fn expected_prices(plan: &Plan, snapshot: &Snapshot) -> Vec<Price> {
+    let price_of = |target: &Target| {
+        let pick = Pick { target, snapshot, session: None, now: Instant::now() };
+        price(target, &pick.deployment(target.keys.iter().next()?).name, snapshot)
     };
-    price(&plan.model, deployment.as_deref().unwrap_or(&plan.model), snapshot)
+    plan.targets.iter().filter_map(price_of).collect()
 }
 
-fn price<'a>(model: &str, deployment: &str, snapshot: &'a Snapshot) -> Option<&'a Price> {
-    snapshot.prices.find([model, deployment])
+/// What a token costs: by the model's name as the caller writes it, or else by the deployment's.
+pub fn price(target: &Target, deployment: &str, snapshot: &Snapshot) -> Option<Price> {
+    snapshot.prices.find([target.model.as_str(), deployment]).copied()
 }

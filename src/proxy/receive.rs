@@ -12,6 +12,7 @@ use super::body::Body;
 use super::exchange::{Received, Reply};
 use super::lane::{PATIENCE, caller_takes};
 use super::refuse::{Refusal, Stop};
+use super::session;
 use crate::base::ids;
 use crate::dialect::{Dialect, Members, Peek, Surface, classify, query_value};
 use crate::governance::Prompt;
@@ -30,6 +31,7 @@ const FIELDS: &[&str] = &[
     "deployment",
     "endpoint",
     "fallbacks",
+    "prompt_cache_key",
     "max_tokens",
     "max_completion_tokens",
     "max_output_tokens",
@@ -50,6 +52,7 @@ pub fn head(session: &ServerSession, trusted_proxies: &[IpNet]) -> (Received, Op
         api_version: query_value(head.uri.query().unwrap_or_default(), "api-version").map(Cow::into_owned),
         dialect: Dialect::OpenAi,
         address: address(session, trusted_proxies),
+        session: session::named(head),
         retry_count: text("x-stainless-retry-count").and_then(|count| count.parse().ok()),
     };
     // The path as it was sent decides, and nothing else does: not the `Host` header, and not the host of an

@@ -126,8 +126,11 @@ pub fn settle(exchange: &mut Exchange, labels: &Labels, metrics: &Metrics) {
     let status = reply.status.map_or(CALLER_LEFT, |status| status.as_u16());
     let last = exchange.attempts.last();
     let model = exchange.plan.as_ref().map_or(&labels.none, |plan| &plan.model_label);
-    let provider = last.map_or(&labels.none, |attempt| &attempt.candidate.provider);
+    let provider = last.map_or(&labels.none, |attempt| &attempt.candidate.provider.label);
     let key = last.map_or(&labels.none, |attempt| &attempt.candidate.key.label);
+    for attempt in &exchange.attempts {
+        metrics.attempt(&attempt.candidate.key.label, attempt.outcome);
+    }
     metrics.request(RequestSeries { operation, provider, key, model, status, caller });
     count_tokens(reply.usage.as_ref(), model, caller, labels, metrics);
     count_money(&bill, model, caller, metrics);
@@ -149,7 +152,7 @@ pub fn settle(exchange: &mut Exchange, labels: &Labels, metrics: &Metrics) {
         caller: caller.text(),
         client_address: received.address,
         operation: operation.text(),
-        model: exchange.plan.as_ref().map(|plan| plan.model.as_str()),
+        model: exchange.plan.as_ref().map(|plan| plan.model()),
         status,
         code: reply.code,
         cause: reply.cause.as_deref(),
@@ -176,7 +179,7 @@ fn close(exchange: &mut Exchange) -> Bill {
     let reserved = exchange.reserved.take();
     let Some(plan) = &exchange.plan else { return Bill { tokens: None, cost: Some(0) } };
     let (attempts, reply, snapshot) = (&exchange.attempts, &mut exchange.reply, &exchange.snapshot);
-    let bill = limits::bill(plan, attempts, reply, snapshot);
+    let bill = limits::bill(attempts, reply);
     limits::settle(reserved, &bill, attempts, snapshot);
     if let Some(usage) = reply.usage.filter(|_| !reply.usage_estimated) {
         snapshot.governor.sizes.learn(plan.model_label.id(), usage.output);
@@ -215,7 +218,7 @@ fn count_money(bill: &Bill, model: &Label, caller: &Label, metrics: &Metrics) {
 
 fn tried(attempt: &Attempt) -> Tried<'_> {
     Tried {
-        provider: attempt.candidate.provider.text(),
+        provider: &attempt.candidate.provider.name,
         key: &attempt.candidate.key.name,
         deployment: &attempt.candidate.deployment.name,
         outcome: attempt.outcome,

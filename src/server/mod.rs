@@ -5,6 +5,7 @@ mod counters;
 mod drain;
 mod listeners;
 mod reload;
+mod shared_state;
 mod tls;
 
 use std::net::SocketAddr;
@@ -59,7 +60,8 @@ pub fn run(start: &Start, loaded: config::Loaded) -> Result<std::convert::Infall
     let snapshot = Arc::new(ArcSwap::from_pointee(config::build(&file, None)));
     let governor = Arc::clone(&snapshot.load().governor);
     let counters = counters::directory(&file.server);
-    let counters = counters.map(|path| Counters::open(&path, governor, metrics.limits.state_save_success.clone()));
+    let counters =
+        counters.map(|path| Counters::open(&path, Arc::clone(&governor), metrics.limits.state_save_success.clone()));
     let counters = counters.transpose()?.map(Arc::new);
     metrics.config_generation.set(1);
     metrics.config_reload_success.set(1);
@@ -85,10 +87,15 @@ pub fn run(start: &Start, loaded: config::Loaded) -> Result<std::convert::Infall
         listen: file.server.listen.clone(),
         grace: file.server.shutdown_grace_seconds,
         counters: counters.clone(),
+        governor: Arc::clone(&governor),
     };
     server.add_service(background_service("drain", drain));
     if let Some(counters) = counters {
         server.add_service(background_service("counters", Keeper(counters)));
+    }
+    if let Some(worker) = governor.take_worker() {
+        let up = metrics.limits.shared_state_up.clone();
+        server.add_service(background_service("shared state", shared_state::SharedState::new(worker, up)));
     }
     let reload = reload::Reload { start: start.clone(), running: file, snapshot, metrics, certificate };
     server.add_service(background_service("reload", reload));

@@ -87,6 +87,7 @@ impl Reload {
 fn needs_restart(running: &File, new: &File) -> Vec<&'static str> {
     let (a, b) = (&running.server, &new.server);
     let differs = [
+        ("shared_state", running.shared_state != new.shared_state),
         ("server.listen", a.listen != b.listen),
         ("server.admin.listen", a.admin.listen != b.admin.listen),
         ("server.admin.key", a.admin.key != b.admin.key),

@@ -22,6 +22,7 @@ mod reload;
 mod saved_counters;
 mod secrets;
 mod selection;
+mod shared_state;
 mod slow_callers;
 mod streams;
 mod support;

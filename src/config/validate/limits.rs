@@ -40,10 +40,16 @@ pub fn check(file: &File, root: &Place<'_>) {
     if file.logs_store.kind == crate::config::file::LogsStoreKind::Postgres && file.logs_store.url.is_none() {
         logs.member("url").error("the address of the database is missing; add `url`, usually as a reference");
     }
-    if file.shared_state.as_ref().is_some_and(|shared| shared.url.is_none()) {
-        root.member("shared_state")
-            .member("url")
-            .error("the address of the store is missing; add `url`, usually as a reference");
+    if let Some(shared) = &file.shared_state {
+        let place = root.member("shared_state").member("url");
+        match &shared.url {
+            None => place.error("the address of the store is missing; add `url`, usually as a reference"),
+            Some(url) => {
+                if let Err(why) = crate::governance::check_address(url.expose()) {
+                    place.error(format!("{why}; write `redis://` or `rediss://` with user, password, host and port"));
+                }
+            }
+        }
     }
 }
 

@@ -16,6 +16,8 @@ pub struct LimitMetrics {
     rejections_apart: Apart,
     /// 1 while counters are kept in the state directory.
     pub state_save_success: IntGauge,
+    /// 1 while the shared state answers.
+    pub shared_state_up: IntGauge,
 }
 
 impl LimitMetrics {
@@ -39,6 +41,10 @@ impl LimitMetrics {
             cost_apart: Apart::default(),
             price_unknown_apart: Apart::default(),
             rejections_apart: Apart::default(),
+            shared_state_up: register.gauge(
+                "azgate_shared_state_up",
+                "1 while the shared state answers in time, 0 when this gateway counts for itself.",
+            ),
             state_save_success: register.gauge(
                 "azgate_state_save_success",
                 "1 while the counters are kept in the state directory, 0 when they cannot be, or are not to be.",
