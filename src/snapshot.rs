@@ -13,7 +13,7 @@ use crate::base::endpoint::OriginPattern;
 use crate::base::globs::Globs;
 use crate::base::{KeySet, Label};
 use crate::catalog::Catalog;
-use crate::governance::{Callers, Governor, Prices};
+use crate::governance::{Account, Callers, Governor, Prices};
 use crate::pool::{Balance, BreakerRules, Memory, Rotations, Sessions};
 use crate::provider::{Credential, Service};
 use crate::upstream::{Host, Limits};
@@ -77,6 +77,8 @@ pub struct Key {
     pub version: ApiVersion,
     /// How the key has behaved.
     pub memory: Arc<Memory>,
+    /// The key's own limits.
+    pub account: Arc<Account>,
     /// Added to every request, over a caller's.
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }

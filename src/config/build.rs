@@ -24,12 +24,12 @@ const WRITE: std::time::Duration = std::time::Duration::from_secs(30);
 /// Builds the run-time form of a file. What must outlive a reload is taken over from the `old` one: the addresses of
 /// hosts that stay, and the turns of keys whose weights stay.
 pub fn build(file: &File, old: Option<&Snapshot>) -> Snapshot {
+    let governor = old.map_or_else(|| governor(file), |old| Arc::clone(&old.governor));
     let entries: Vec<_> =
         file.providers.iter().map(|(name, settings)| (name, settings, keys(name, settings))).collect();
     let providers: Vec<_> =
-        entries.iter().map(|(name, settings, keys)| Arc::new(provider(name, settings, keys, old))).collect();
+        entries.iter().map(|(name, settings, keys)| Arc::new(provider(name, settings, keys, old, &governor))).collect();
     let names = entries.iter().map(|(name, settings, keys)| provider_names(name, settings, keys)).collect();
-    let governor = old.map_or_else(|| governor(file), |old| Arc::clone(&old.governor));
     let groups = limits::Groups::new(&file.governance, &governor);
     let callers = file.governance.virtual_keys.iter().filter_map(|key| virtual_key(key, &providers, &groups));
     Snapshot {
@@ -75,7 +75,13 @@ fn keys(name: &str, settings: &file::Provider) -> Vec<file::Key> {
     settings.keys.clone()
 }
 
-fn provider(name: &str, settings: &file::Provider, keys: &[file::Key], old: Option<&Snapshot>) -> Provider {
+fn provider(
+    name: &str,
+    settings: &file::Provider,
+    keys: &[file::Key],
+    old: Option<&Snapshot>,
+    governor: &Governor,
+) -> Provider {
     let old = old.and_then(|old| old.providers.iter().find(|provider| &*provider.name == name));
     let weights: Vec<f64> = keys.iter().map(|key| key.weight).collect();
     let same_keys = |old: &&Arc<Provider>| {
@@ -102,7 +108,7 @@ fn provider(name: &str, settings: &file::Provider, keys: &[file::Key], old: Opti
             longest_wait: settings.network_config.retry_backoff_max,
         },
         breaker: breaker(&settings.circuit_breaker),
-        keys: keys.iter().map(|key| Arc::new(provider_key(key, settings, old))).collect(),
+        keys: keys.iter().map(|key| Arc::new(provider_key(key, settings, old, governor))).collect(),
         timeouts: timeouts(&settings.network_config),
     }
 }
@@ -123,7 +129,7 @@ fn tiers(keys: &[file::Key]) -> Vec<KeySet> {
     tiers.into_values().collect()
 }
 
-fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provider>) -> Key {
+fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provider>, governor: &Governor) -> Key {
     let network = &settings.network_config;
     let service = service(settings.kind());
     let endpoint = endpoint(key, settings);
@@ -152,6 +158,7 @@ fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provide
         credential,
         version: key.azure_key_config.as_ref().map_or(ApiVersion::V1, |azure| azure.api_version.clone()),
         memory: same.map(|old| Arc::clone(&old.memory)).unwrap_or_default(),
+        account: limits::key_account(key, governor),
         headers: added.filter_map(header).collect(),
     }
 }

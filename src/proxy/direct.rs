@@ -78,6 +78,7 @@ fn key(endpoint: &str, credential: &Credential, snapshot: &Snapshot) -> Result<K
         host: Arc::new(host),
         credential: Some(credential.clone()),
         version: VERSION,
+        account: Arc::default(),
         memory: Arc::default(),
         headers: Vec::new(),
     })

@@ -12,7 +12,7 @@ use crate::azure::ApiVersion;
 use crate::base::{KeySet, Label};
 use crate::catalog::Deployment;
 use crate::dialect::{Dialect, Members, Operation, Usage};
-use crate::governance::{Hold, Kind, Price, Reservation, Standing, VirtualKey, What};
+use crate::governance::{Demand, Hold, Kind, Price, Reservation, Standing, VirtualKey, What};
 use crate::pool::Session;
 use crate::provider::Credential;
 use crate::snapshot::{Key, Provider, Snapshot};
@@ -27,6 +27,8 @@ pub struct Exchange {
     pub caller: Option<Caller>,
     pub plan: Option<Plan>,
     pub reserved: Option<Reserved>,
+    /// What the last attempt has taken from its key's own limits.
+    pub key_hold: Option<Reservation>,
     pub attempts: Vec<Attempt>,
     pub reply: Reply,
 }
@@ -101,6 +103,7 @@ pub struct Target {
 /// What was taken from the caller's limits before the first attempt. Dropped without being settled, it gives it back.
 #[derive(Debug)]
 pub struct Reserved {
+    pub demand: Demand,
     /// `None` for callers without a virtual key, whom nothing limits.
     pub reservation: Option<Reservation>,
     /// The same in the counters that gateways share.
@@ -173,6 +176,7 @@ impl Exchange {
             caller: None,
             plan: None,
             reserved: None,
+            key_hold: None,
             attempts: Vec::new(),
             reply: Reply::default(),
         }

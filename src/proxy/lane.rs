@@ -17,6 +17,7 @@ use super::send::Prepared;
 use super::{judge, pick, send};
 use crate::azure;
 use crate::dialect::Operation;
+use crate::governance::{Reservation, Used};
 use crate::pool::Waiting;
 use crate::routing::{Course, Leg, Next, RetryBudget, Verdict};
 use crate::snapshot::Snapshot;
@@ -47,6 +48,7 @@ pub struct Lane<'a> {
     pub reserved: &'a Reserved,
     pub budget: &'a RetryBudget,
     pub started: Instant,
+    pub key_hold: &'a mut Option<Reservation>,
     pub attempts: &'a mut Vec<Attempt>,
     pub reply: &'a mut Reply,
 }
@@ -66,9 +68,11 @@ impl Lane<'_> {
             most_retries: target.provider.retries.most,
         };
         let mut course = Course::new(self.plan.targets.iter().map(leg).collect());
-        let mut picked = self.untried(&mut course).ok_or_else(|| pick::none(self.plan, self.snapshot))?;
+        let mut picked =
+            self.untried(&mut course).ok_or_else(|| pick::none(self.plan, self.snapshot, self.reserved.demand))?;
         loop {
             let candidate = picked.candidate;
+            self.hold(picked.hold);
             let prepared = self.prepare(&candidate)?;
             let (verdict, left) = match self.ask(&candidate, &prepared, picked.waiting).await? {
                 Ok(answered) => {
@@ -101,6 +105,13 @@ impl Lane<'_> {
         }
     }
 
+    /// Takes the place of the last attempt's key, which was asked and has given nothing.
+    fn hold(&mut self, hold: Option<Reservation>) {
+        if let Some(last) = std::mem::replace(self.key_hold, hold) {
+            last.settle(Used::default(), self.snapshot.governor.clock.now());
+        }
+    }
+
     fn prepare(&self, candidate: &Candidate) -> Result<Prepared, Refusal> {
         let form = send::Form { operation: self.operation, path: self.path };
         send::prepare(self.session.req_header(), form, self.plan, candidate, &self.snapshot.client)
@@ -108,7 +119,8 @@ impl Lane<'_> {
 
     fn pick(&self, course: &Course) -> Pick<'_> {
         let target = &self.plan.targets[course.leg()];
-        Pick { target, snapshot: self.snapshot, session: self.plan.session, now: Instant::now() }
+        let demand = self.reserved.demand;
+        Pick { target, snapshot: self.snapshot, session: self.plan.session, demand, now: Instant::now() }
     }
 
     /// An untried key of the present leg, else of the next ones.
@@ -128,22 +140,25 @@ impl Lane<'_> {
         tried: &Candidate,
         verdict: Verdict,
     ) -> Result<Option<Picked>, Stop> {
-        let paid = match course.after(tried.index, self.attempts.len(), verdict, self.budget) {
+        let times = match course.after(tried.index, self.attempts.len(), verdict, self.budget) {
             Next::Stop => return Ok(None),
             Next::Elsewhere => return Ok(self.untried(course)),
-            Next::Beyond => course.next_leg().then(|| self.untried(course)).flatten(),
-            Next::Again(times) => match self.pick(course).next(&course.untried()) {
-                Some(fresh) => Some(fresh),
-                None => match self.after_a_while(course, tried, times).await? {
-                    Some(again) => Some(again),
-                    None => course.next_leg().then(|| self.untried(course)).flatten(),
-                },
-            },
+            Next::Beyond => return Ok(self.beyond(course)),
+            Next::Again(times) => times,
         };
-        if paid.is_none() {
-            self.budget.give_back();
+        if let Some(fresh) = self.pick(course).next(&course.untried()) {
+            return Ok(Some(fresh));
         }
-        Ok(paid)
+        if let Some(again) = self.after_a_while(course, tried, times).await? {
+            return Ok(Some(again));
+        }
+        self.budget.give_back();
+        Ok(self.beyond(course))
+    }
+
+    /// A key of the next legs.
+    fn beyond(&self, course: &mut Course) -> Option<Picked> {
+        if course.next_leg() { self.untried(course) } else { None }
     }
 
     /// A key that has failed before, once it had some time to recover.
@@ -242,7 +257,7 @@ impl Lane<'_> {
             echo: &self.plan.echo,
             attempts: self.attempts.len(),
             replaceable,
-            soonest: throttled.then(|| pick::soonest(self.plan, self.snapshot)).flatten(),
+            soonest: throttled.then(|| pick::soonest(self.plan, self.snapshot, self.reserved.demand)).flatten(),
             reserved: self.reserved,
             hide_usage: prepared.hide_usage,
             deadline: self.started + candidate.provider.timeouts.request,

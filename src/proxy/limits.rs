@@ -10,14 +10,23 @@ use super::exchange::{Attempt, Caller, Plan, Reply, Reserved, Target};
 use super::pick::Pick;
 use super::refuse::Refusal;
 use crate::dialect::{Members, Operation};
-use crate::governance::{Demand, Estimate, Price, Room, Standing, Tokens, Used};
+use crate::governance::{Demand, Estimate, Price, Reservation, Room, Standing, Tokens, Used};
 use crate::snapshot::Snapshot;
 
 /// Where callers limit the output of a request, in the dialects that have such a limit.
 const OUTPUT_LIMITS: [&str; 3] = ["max_completion_tokens", "max_tokens", "max_output_tokens"];
 
 /// Counts what a request has used in the place of what was reserved. One that was never sent leaves no trace.
-pub fn settle(reserved: Option<Reserved>, bill: &Bill, attempts: &[Attempt], snapshot: &Snapshot) {
+pub fn settle(
+    reserved: Option<Reserved>,
+    key_hold: Option<Reservation>,
+    bill: &Bill,
+    attempts: &[Attempt],
+    snapshot: &Snapshot,
+) {
+    if let Some(hold) = key_hold.filter(|_| !attempts.is_empty()) {
+        hold.settle(bill.used(), snapshot.governor.clock.now());
+    }
     let Some(Reserved { reservation, hold, .. }) = reserved.filter(|_| !attempts.is_empty()) else { return };
     reservation.into_iter().for_each(|own| own.settle(bill.used(), snapshot.governor.clock.now()));
     hold.into_iter().for_each(|shared| shared.settle(bill.used()));
@@ -31,9 +40,6 @@ pub async fn reserve(
     snapshot: &Snapshot,
     prompt: u64,
 ) -> Result<Reserved, Refusal> {
-    let Caller::Virtual(key) = caller else {
-        return Ok(Reserved { reservation: None, hold: None, standing: Standing::default() });
-    };
     let (output, prices) = (output(operation, plan, snapshot), expected_prices(plan, snapshot));
     let cost = |output| {
         let tokens = Tokens { input: prompt, output, ..Tokens::default() };
@@ -43,10 +49,13 @@ pub async fn reserve(
         tokens: Estimate { sure: prompt.saturating_add(output.sure), likely: prompt.saturating_add(output.likely) },
         cost: Estimate { sure: cost(output.sure), likely: cost(output.likely) },
     };
+    let Caller::Virtual(key) = caller else {
+        return Ok(Reserved { demand, reservation: None, hold: None, standing: Standing::default() });
+    };
     let (governor, now) = (&snapshot.governor, snapshot.governor.clock.now());
     let reserved = key.account.reserve(demand, now);
     let (reservation, standing) = reserved.map_err(Refusal::from)?;
-    let mut reserved = Reserved { reservation: Some(reservation), hold: None, standing };
+    let mut reserved = Reserved { demand, reservation: Some(reservation), hold: None, standing };
     if let Some(shared) = governor.shared.as_ref().filter(|_| !key.account.is_unlimited()) {
         let (hold, shared_standing) = shared.reserve(&key.account, demand, now).await?;
         reserved.hold = Some(hold);
@@ -125,7 +134,7 @@ fn number(members: &Members, name: &str) -> Option<u64> {
 /// The prices of the models that may answer, each on the first key that serves it: which one will is not known yet.
 fn expected_prices(plan: &Plan, snapshot: &Snapshot) -> Vec<Price> {
     let price_of = |target: &Target| {
-        let pick = Pick { target, snapshot, session: None, now: Instant::now() };
+        let pick = Pick { target, snapshot, session: None, demand: Demand::default(), now: Instant::now() };
         price(target, &pick.deployment(target.keys.iter().next()?).name, snapshot)
     };
     plan.targets.iter().filter_map(price_of).collect()

@@ -115,6 +115,7 @@ impl Gateway {
             reserved,
             budget: &self.budget,
             started: exchange.started,
+            key_hold: &mut exchange.key_hold,
             attempts: &mut exchange.attempts,
             reply: &mut exchange.reply,
         };

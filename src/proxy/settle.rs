@@ -176,11 +176,11 @@ pub fn settle(exchange: &mut Exchange, labels: &Labels, metrics: &Metrics) {
 
 /// Ends what the request has reserved and teaches what its answer has shown.
 fn close(exchange: &mut Exchange) -> Bill {
-    let reserved = exchange.reserved.take();
+    let (reserved, key_hold) = (exchange.reserved.take(), exchange.key_hold.take());
     let Some(plan) = &exchange.plan else { return Bill { tokens: None, cost: Some(0) } };
     let (attempts, reply, snapshot) = (&exchange.attempts, &mut exchange.reply, &exchange.snapshot);
     let bill = limits::bill(attempts, reply);
-    limits::settle(reserved, &bill, attempts, snapshot);
+    limits::settle(reserved, key_hold, &bill, attempts, snapshot);
     if let Some(usage) = reply.usage.filter(|_| !reply.usage_estimated) {
         snapshot.governor.sizes.learn(plan.model_label.id(), usage.output);
     }

@@ -2,17 +2,20 @@
 #![cfg(test)]
 
 mod attempts;
+mod balance;
 mod callers;
 mod chat;
 mod command_line;
 mod connections;
 mod direct;
 mod disconnect;
+mod fallbacks;
 mod honest_ends;
 mod hostile;
 mod http2_upstream;
 mod interim_answers;
 mod keep_alive;
+mod key_limits;
 mod large_bodies;
 mod limits;
 mod models;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::config::file::{Budget, Customer, Governance, Members, Price, RateLimit, Team, VirtualKey};
+use crate::config::file::{Budget, Customer, Governance, Key, Members, Price, RateLimit, Team, VirtualKey};
 use crate::governance::{self, Account, Governor, Kind, Limits, Member, Prices};
 
 /// Micro-dollars in a dollar; by chance also picodollars per token in a dollar per million tokens.
@@ -39,6 +39,15 @@ fn price(price: &Price) -> governance::Price {
 /// Validation keeps amounts between 0 and a billion, so that rounding is all that is left to do.
 fn millionths(dollars: f64) -> u64 {
     (dollars * MICRO).round() as u64
+}
+
+/// What a provider key allows itself.
+pub fn key_account(key: &Key, governor: &Governor) -> Arc<Account> {
+    let limits = limits(&key.rate_limit, &Budget::default());
+    if limits.is_unlimited() {
+        return Arc::default();
+    }
+    Arc::new(Account::new(vec![governor.member(Kind::ProviderKey, &key.name, limits)]))
 }
 
 /// The groups that virtual keys may belong to, by name in any case of letters.

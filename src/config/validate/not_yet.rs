@@ -12,7 +12,6 @@ pub const NOT_YET: &[(&str, &str)] = &[
     ("providers.*.keys.*.azure_key_config.authority_host", "no tokens are asked for"),
     ("providers.*.keys.*.azure_key_config.managed_identity_client_id", "managed identities are not used"),
     ("providers.*.keys.*.aliases.*.azure", "the key's own endpoint and version are used"),
-    ("providers.*.keys.*.rate_limit", "the key is not limited"),
     ("providers.*.health_check", "endpoints are not probed"),
     ("logs_store", "requests are not recorded"),
 ];
