@@ -172,22 +172,14 @@ async fn slots_are_free_again_however_a_request_ends() {
         (429, "rate_limit_exceeded", "1")
     );
     drop(running);
-    let mut answer = gateway.chat(&chat_body("Hi")).await;
-    for _ in 0..200 {
-        if answer.status == 200 {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        answer = gateway.chat(&chat_body("Hi")).await;
-    }
-    assert_eq!(answer.status, 200, "the slot of a caller who left");
+    until_admitted(&gateway, "a caller who left").await;
     for fault in ["status=500", "status=400", "reset"] {
         gateway.post("/v1/chat/completions", &[("x-sim-fault", fault)], body(5)).await;
-        assert_eq!(gateway.chat(&chat_body("Hi")).await.status, 200, "after {fault}");
+        until_admitted(&gateway, fault).await;
     }
     for wrong in ["{", "{}", r#"{"model":"nobody-knows","messages":[]}"#] {
         gateway.post("/v1/chat/completions", &[], wrong).await;
-        assert_eq!(gateway.chat(&chat_body("Hi")).await.status, 200, "after {wrong}");
+        until_admitted(&gateway, wrong).await;
     }
 }
 
