@@ -6,9 +6,12 @@ use std::sync::{Arc, MutexGuard};
 
 use serde::{Deserialize, Serialize};
 
-use super::ledger::{Books, Demand, Excess, Ledger, Room, Used, What};
+use super::ledger::{Books, Demand, Excess, Ledger, Room, Taken, Used, What};
 use super::limits::{Limits, Measure};
 use super::moment::Moment;
+
+/// A virtual key, its team and its customer.
+const MOST_MEMBERS: usize = 3;
 
 /// What kind of thing has limits. Ledgers are locked in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -64,7 +67,9 @@ pub struct Standing {
 pub struct Reservation {
     account: Arc<Account>,
     demand: Demand,
-    taken: Moment,
+    at: Moment,
+    /// By member.
+    taken: [Taken; MOST_MEMBERS],
     settled: bool,
 }
 
@@ -79,6 +84,7 @@ impl Account {
     /// # Panics
     /// In tests, when the members do not stand in the order of their kinds: locks are taken in that order.
     pub fn new(members: Vec<Arc<Member>>) -> Self {
+        debug_assert!(members.len() <= MOST_MEMBERS);
         debug_assert!(members.is_sorted_by_key(|member| member.subject.kind), "members stand in the order of locking");
         Self { members }
     }
@@ -114,13 +120,14 @@ impl Account {
             let subject = subject.clone();
             return Err(Box::new(Exceeded { subject, excess, standing: standing(&mut books, now) }));
         }
-        for (member, books) in &mut books {
-            books.take(&member.limits, &demand, now);
+        let mut taken = [Taken::default(); MOST_MEMBERS];
+        for ((member, books), taken) in books.iter_mut().zip(&mut taken) {
+            *taken = books.take(&member.limits, &demand, now);
             member.ledger.touch();
         }
         let standing = standing(&mut books, now);
         drop(books);
-        Ok((Reservation { account: Arc::clone(self), demand, taken: now, settled: false }, standing))
+        Ok((Reservation { account: Arc::clone(self), demand, at: now, taken, settled: false }, standing))
     }
 
     /// How long until a request might be let in, in milliseconds; 0 when it would be now.
@@ -130,13 +137,6 @@ impl Account {
             Some(excess.wait.unwrap_or(u64::MAX))
         });
         waits.max().unwrap_or(0)
-    }
-
-    fn settle(&self, demand: &Demand, taken: Moment, used: Option<Used>, now: Moment) {
-        for member in &self.members {
-            member.ledger.lock().settle(demand, taken, used, now);
-            member.ledger.touch();
-        }
     }
 }
 
@@ -159,22 +159,29 @@ impl Reservation {
     }
 
     /// When it was made.
-    pub fn taken(&self) -> Moment {
-        self.taken
+    pub fn at(&self) -> Moment {
+        self.at
     }
 
     /// The normal end: counts what was used in the place of what was reserved.
     pub fn settle(mut self, used: Used, now: Moment) {
-        self.settled = true;
-        self.account.settle(&self.demand, self.taken, Some(used), now);
+        self.end(Some(used), now);
+    }
+
+    fn end(&mut self, used: Option<Used>, now: Moment) {
+        if std::mem::replace(&mut self.settled, true) {
+            return;
+        }
+        for (member, taken) in self.account.members.iter().zip(self.taken) {
+            member.ledger.lock().settle(&self.demand, self.at, taken, used, now);
+            member.ledger.touch();
+        }
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if !self.settled {
-            self.account.settle(&self.demand, self.taken, None, self.taken);
-        }
+        self.end(None, self.at);
     }
 }
 

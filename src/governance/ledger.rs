@@ -55,6 +55,10 @@ pub struct Used {
     pub cost: u64,
 }
 
+/// The windows, by measure and span, from which a request has taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Taken([[bool; 3]; 2]);
+
 /// Which limit has no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum What {
@@ -168,19 +172,23 @@ impl Books {
         worst
     }
 
-    /// Takes what a request may use. Asks no limit.
-    pub fn take(&mut self, limits: &Limits, demand: &Demand, now: Moment) {
+    /// Takes what a request may use. Asks no limit. Returns from which windows it has taken, for the settlement: a reload
+    /// may bring limits in the meantime.
+    pub fn take(&mut self, limits: &Limits, demand: &Demand, now: Moment) -> Taken {
         self.latest = self.latest.max(now.steady);
         self.running += 1;
         self.reserved = self.reserved.saturating_add(demand.cost.likely);
+        let mut taken = Taken::default();
         for (measure, span, _) in rates(limits) {
             let window = self.windows[measure as usize][span as usize].get_or_insert_default();
             window.take(span, now.steady, demand.of(measure).likely);
+            taken.0[measure as usize][span as usize] = true;
         }
+        taken
     }
 
     /// Gives back what a request has taken, and counts what it has used; without `used` it never was.
-    pub fn settle(&mut self, demand: &Demand, taken: Moment, used: Option<Used>, now: Moment) {
+    pub fn settle(&mut self, demand: &Demand, at: Moment, taken: Taken, used: Option<Used>, now: Moment) {
         self.running = self.running.saturating_sub(1);
         self.reserved = self.reserved.saturating_sub(demand.cost.likely);
         for measure in Measure::ALL {
@@ -188,9 +196,9 @@ impl Books {
                 (Measure::Requests, used) => u64::from(used.is_some()),
                 (Measure::Tokens, used) => used.map_or(0, |used| used.tokens),
             };
-            for span in Span::ALL {
+            for span in Span::ALL.into_iter().filter(|span| taken.0[measure as usize][*span as usize]) {
                 if let Some(window) = &mut self.windows[measure as usize][span as usize] {
-                    window.settle(span, taken.steady, demand.of(measure).likely, counted);
+                    window.settle(span, at.steady, demand.of(measure).likely, counted);
                 }
             }
         }

@@ -16,6 +16,9 @@ use crate::snapshot::Snapshot;
 /// Where callers limit the output of a request, in the dialects that have such a limit.
 const OUTPUT_LIMITS: [&str; 3] = ["max_completion_tokens", "max_tokens", "max_output_tokens"];
 
+/// More tokens than any request has, and more micro-dollars than any costs: a caller may allow himself anything.
+const MOST: u64 = 1_000_000_000_000_000;
+
 /// Counts what a request has used in the place of what was reserved. One that was never sent leaves no trace.
 pub fn settle(
     reserved: Option<Reserved>,
@@ -43,10 +46,11 @@ pub async fn reserve(
     let (output, prices) = (output(operation, plan, snapshot), expected_prices(plan, snapshot));
     let cost = |output| {
         let tokens = Tokens { input: prompt, output, ..Tokens::default() };
-        prices.iter().map(|price| price.cost(&tokens)).max().unwrap_or(0)
+        prices.iter().map(|price| price.cost(&tokens)).max().unwrap_or(0).min(MOST)
     };
+    let tokens = |output: u64| prompt.saturating_add(output).min(MOST);
     let demand = Demand {
-        tokens: Estimate { sure: prompt.saturating_add(output.sure), likely: prompt.saturating_add(output.likely) },
+        tokens: Estimate { sure: tokens(output.sure), likely: tokens(output.likely) },
         cost: Estimate { sure: cost(output.sure), likely: cost(output.likely) },
     };
     let Caller::Virtual(key) = caller else {

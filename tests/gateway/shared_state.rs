@@ -146,6 +146,7 @@ async fn rates_are_shared_and_told_of_over_all_gateways() {
     let refused = other.chat(&chat_body("Hi")).await;
     assert_eq!((refused.status, refused.code().as_str()), (429, "rate_limit_exceeded"));
     assert!((1..=61).contains(&refused.header("retry-after").parse::<u64>().unwrap()));
+    assert_eq!(refused.header("x-ratelimit-remaining-requests"), "0");
     assert!(refused.text().contains("3 requests per minute"), "{}", refused.text());
     let begun = Instant::now();
     while redis.command("ZCARD azgate:{limits}:virtual_key:tester:held").await != ":0\r\n" {

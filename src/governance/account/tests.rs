@@ -158,6 +158,21 @@ fn limits_change_at_once_and_what_was_used_stays() {
 }
 
 #[test]
+fn a_request_that_began_before_a_limit_came_takes_nothing_from_others() {
+    let free = account(Limits::default());
+    let subject = free.members()[0].subject.clone();
+    let ledger = Arc::clone(&free.members()[0].ledger);
+    let limited = Member { subject, limits: per_minute(None, Some(1_000)), ledger };
+    let limited = Arc::new(Account::new(vec![Arc::new(limited)]));
+    let (before, _) = free.reserve(demand(900, 0), NOON).unwrap();
+    let (after, _) = limited.reserve(demand(600, 0), NOON).unwrap();
+    before.settle(Used { tokens: 5, cost: 0 }, NOON);
+    assert!(limited.reserve(demand(401, 0), NOON).is_err());
+    assert!(limited.reserve(demand(400, 0), NOON).is_ok());
+    drop(after);
+}
+
+#[test]
 fn refusals_say_what_would_be_right() {
     let told = |limits, demand| account(limits).reserve(demand, NOON).unwrap_err().to_string();
     assert_eq!(
@@ -211,7 +226,7 @@ impl Schedule {
                 let (demand, share) = (reservation.demand(), self.dice.u64(0..=100));
                 let part = |estimate: Estimate| estimate.likely * share / 100;
                 let used = Used { tokens: part(demand.tokens), cost: part(demand.cost) };
-                self.done.push((reservation.taken().steady, used.tokens));
+                self.done.push((reservation.at().steady, used.tokens));
                 self.spent += used.cost;
                 reservation.settle(used, self.now);
             }
@@ -226,7 +241,7 @@ impl Schedule {
         let held: u64 = self.open.iter().map(|reservation| reservation.demand().cost.likely).sum();
         assert!(self.spent + held <= money, "schedule {seed}: {} + {held} spent of {money}", self.spent);
         assert!(self.open.len() as u64 <= concurrent, "schedule {seed}: {} at once", self.open.len());
-        let running = self.open.iter().map(|one| (one.taken().steady, one.demand().tokens.likely));
+        let running = self.open.iter().map(|one| (one.at().steady, one.demand().tokens.likely));
         let all = self.done.iter().copied().chain(running).filter(|(at, _)| at + 60_000 > self.now.steady);
         let (count, sum) = all.fold((0, 0), |(count, sum), (_, tokens)| (count + 1, sum + tokens));
         assert!(count <= requests && sum <= tokens, "schedule {seed}: {count} requests, {sum} tokens in a minute");

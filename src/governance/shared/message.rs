@@ -137,7 +137,8 @@ impl Reserve {
             _ => (What::Concurrency, member.limits.concurrent?, 1),
         };
         let excess = Excess { what, limit, needed, wait };
-        Some(Exceeded { subject: member.subject.clone(), excess, standing: Standing::default() })
+        let standing = Self::standing(account, &full.rooms);
+        Some(Exceeded { subject: member.subject.clone(), excess, standing })
     }
 
     /// What is left, from the pairs of room and reset that a script answered with, in the order of the rates.
@@ -193,6 +194,7 @@ pub struct Full {
     pub what: String,
     pub index: usize,
     pub wait: i64,
+    pub rooms: Vec<(u64, u64)>,
 }
 
 fn rate(measure: Measure, span: Span, limit: u64, demand: &Demand) -> Rate {

@@ -219,10 +219,16 @@ impl FromRedisValue for Answer {
                 what: String::from_redis_value(next()?)?,
                 index: usize::from_redis_value(next()?)?,
                 wait: i64::from_redis_value(next()?)?,
+                rooms: rooms(all)?,
             }));
         }
         let at = u64::from_redis_value(all.next().ok_or_else(wrong)?)?;
-        let numbers = all.map(u64::from_redis_value).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self::Taken { at, rooms: numbers.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect() })
+        Ok(Self::Taken { at, rooms: rooms(all)? })
     }
+}
+
+/// What is left of each rate, and the milliseconds until all of it is there again.
+fn rooms(rest: impl Iterator<Item = Value>) -> Result<Vec<(u64, u64)>, redis::ParsingError> {
+    let numbers = rest.map(u64::from_redis_value).collect::<Result<Vec<_>, _>>()?;
+    Ok(numbers.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect())
 }

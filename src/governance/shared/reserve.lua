@@ -1,6 +1,6 @@
 -- Takes what a request may use from all its subjects, or from none. Everything happens at once: Redis runs one script at
 -- a time. KEYS are the subjects; ARGV[1] says, in JSON, which request it is, and for each subject its limits and what is
--- needed under each. Answers with the time in milliseconds and what is left, or with the limit that has no room.
+-- needed under each. Answers with the time in milliseconds or with the limit that has no room, and with what is left.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local asked = cjson.decode(ARGV[1])
@@ -42,7 +42,7 @@ local function check_rates(subject, base, rates)
     for index, rate in ipairs(rates) do
         local used, slots = window(base, rate)
         local reset = math.floor(now / (rate.span / 60) + 61) * (rate.span / 60) - now
-        rooms[#rooms + 1] = {rate.limit - used - rate.take, reset}
+        rooms[#rooms + 1] = {rate.limit - used, rate.take, reset}
         if rate.needed > rate.limit then
             note(subject, 'rate', index, -1)
         elseif used + rate.needed > rate.limit then
@@ -86,7 +86,16 @@ for subject, one in ipairs(asked.subjects) do
     check_rates(subject, base, one.rates)
     check_budgets(subject, base, one.budgets)
 end
-if worst then return worst end
+-- What is left of each rate and when all of it is there again, behind an answer.
+local function with_rooms(answer, taken)
+    for _, room in ipairs(rooms) do
+        answer[#answer + 1] = math.max(room[1] - (taken and room[2] or 0), 0)
+        answer[#answer + 1] = room[3]
+    end
+    return answer
+end
+
+if worst then return with_rooms(worst, false) end
 
 for subject, one in ipairs(asked.subjects) do
     local base = KEYS[subject]
@@ -98,9 +107,4 @@ for subject, one in ipairs(asked.subjects) do
         redis.call('PEXPIRE', name, rate.span * 2)
     end
 end
-local answer = {'taken', now}
-for _, room in ipairs(rooms) do
-    answer[#answer + 1] = math.max(room[1], 0)
-    answer[#answer + 1] = room[2]
-end
-return answer
+return with_rooms({'taken', now}, true)
