@@ -16,19 +16,30 @@ use crate::governance::{Callers, Governor, VirtualKey};
 use crate::pool::{Balance, BreakerRules, Rotations};
 use crate::provider::{Credential, Service};
 use crate::snapshot::{ClientRules, Fallbacks, Key, Provider, Retries, Snapshot, Timeouts};
-use crate::upstream::{Address, Host, Limits, Protocols, Reach, Rules, certificates};
+use crate::upstream::{Directory, Host, Limits, NameServers, Protocols, Reach, Rules, certificates};
 
 /// Longest time without progress while a request is written to an upstream.
 const WRITE: std::time::Duration = std::time::Duration::from_secs(30);
 
+/// What belongs to the process, and to every configuration in turn.
+#[derive(Clone, Copy)]
+struct Lasting<'a> {
+    governor: &'a Governor,
+    directory: &'a Directory,
+}
+
 /// Builds the run-time form of a file. What must outlive a reload is taken over from the `old` one: the addresses of
-/// hosts that stay, and the turns of keys whose weights stay.
+/// the directory of hosts, and the turns of keys whose weights stay.
 pub fn build(file: &File, old: Option<&Snapshot>) -> Snapshot {
     let governor = old.map_or_else(|| governor(file), |old| Arc::clone(&old.governor));
+    let directory = old.map_or_else(Arc::default, |old| Arc::clone(&old.directory));
+    let dns = &file.server.dns;
+    directory.consult(NameServers { servers: dns.servers.clone(), ipv6: dns.ipv6 });
+    let lasting = Lasting { governor: &governor, directory: &directory };
     let entries: Vec<_> =
         file.providers.iter().map(|(name, settings)| (name, settings, keys(name, settings))).collect();
     let providers: Vec<_> =
-        entries.iter().map(|(name, settings, keys)| Arc::new(provider(name, settings, keys, old, &governor))).collect();
+        entries.iter().map(|(name, settings, keys)| Arc::new(provider(name, settings, keys, old, lasting))).collect();
     let names = entries.iter().map(|(name, settings, keys)| provider_names(name, settings, keys)).collect();
     let groups = limits::Groups::new(&file.governance, &governor);
     let callers = file.governance.virtual_keys.iter().filter_map(|key| virtual_key(key, &providers, &groups));
@@ -44,6 +55,8 @@ pub fn build(file: &File, old: Option<&Snapshot>) -> Snapshot {
         fallbacks: Fallbacks::new(file.fallbacks.iter().map(|(model, others)| (model, others.as_slice()))),
         direct_timeouts: timeouts(&file::NetworkConfig::default()),
         direct_breaker: breaker(&file::CircuitBreaker::default()),
+        direct_exchanges: file::NetworkConfig::default().max_conns_per_host,
+        directory,
         created: Timestamp::now().as_second(),
         governor: Arc::clone(&governor),
     }
@@ -80,7 +93,7 @@ fn provider(
     settings: &file::Provider,
     keys: &[file::Key],
     old: Option<&Snapshot>,
-    governor: &Governor,
+    lasting: Lasting<'_>,
 ) -> Provider {
     let old = old.and_then(|old| old.providers.iter().find(|provider| &*provider.name == name));
     let weights: Vec<f64> = keys.iter().map(|key| key.weight).collect();
@@ -108,7 +121,7 @@ fn provider(
             longest_wait: settings.network_config.retry_backoff_max,
         },
         breaker: breaker(&settings.circuit_breaker),
-        keys: keys.iter().map(|key| Arc::new(provider_key(key, settings, old, governor))).collect(),
+        keys: keys.iter().map(|key| Arc::new(provider_key(key, settings, old, lasting))).collect(),
         timeouts: timeouts(&settings.network_config),
     }
 }
@@ -129,13 +142,14 @@ fn tiers(keys: &[file::Key]) -> Vec<KeySet> {
     tiers.into_values().collect()
 }
 
-fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provider>, governor: &Governor) -> Key {
+fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provider>, lasting: Lasting<'_>) -> Key {
     let network = &settings.network_config;
     let service = service(settings.kind());
     let endpoint = endpoint(key, settings);
-    let address = address(&endpoint, old);
+    let address = lasting.directory.address(&endpoint.host, endpoint.port, Reach::Any);
     let rules = Rules {
         connect_timeout: network.connect_timeout_in_seconds,
+        most_exchanges: network.max_conns_per_host,
         protocols: if network.enforce_http2 { Protocols::Http2 } else { Protocols::Offered },
         insecure_skip_verify: network.insecure_skip_verify,
         certificates: network.ca_cert_pem.as_deref().and_then(|pem| certificates(pem).ok()),
@@ -158,7 +172,7 @@ fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provide
         credential,
         version: key.azure_key_config.as_ref().map_or(ApiVersion::V1, |azure| azure.api_version.clone()),
         memory: same.map(|old| Arc::clone(&old.memory)).unwrap_or_default(),
-        account: limits::key_account(key, governor),
+        account: limits::key_account(key, lasting.governor),
         headers: added.filter_map(header).collect(),
     }
 }
@@ -195,15 +209,6 @@ fn unset_endpoint(key: &str) -> Endpoint {
         port: 443,
         base_path: String::new(),
     })
-}
-
-fn address(endpoint: &Endpoint, old: Option<&Provider>) -> Arc<Address> {
-    let mut hosts = old.into_iter().flat_map(|old| &old.keys).map(|key| &key.host);
-    let same = hosts.find(|host| (&host.endpoint.host, host.endpoint.port) == (&endpoint.host, endpoint.port));
-    same.map_or_else(
-        || Arc::new(Address::new(endpoint.host.as_str(), endpoint.port, Reach::Any)),
-        |host| host.address(),
-    )
 }
 
 fn breaker(breaker: &file::CircuitBreaker) -> BreakerRules {
