@@ -14,7 +14,7 @@ use crate::base::endpoint::OriginPattern;
 use crate::base::globs::Globs;
 use crate::base::{KeySet, Label};
 use crate::catalog::Catalog;
-use crate::governance::Callers;
+use crate::governance::{Account, Callers, Governor, Prices};
 use crate::pool::{Balance, BreakerRules, Memory, Rotations, Sessions};
 use crate::provider::{Credential, Service};
 use crate::upstream::{Directory, Host, Limits};
@@ -27,6 +27,9 @@ pub struct Snapshot {
     pub largest_body: u64,
     pub trusted_proxies: Vec<IpNet>,
     pub callers: Callers,
+    pub prices: Prices,
+    /// Counters and what was learned; the same in every generation.
+    pub governor: Arc<Governor>,
     pub catalog: Catalog,
     /// In the order of the catalog.
     pub providers: Vec<Arc<Provider>>,
@@ -78,6 +81,8 @@ pub struct Key {
     pub version: ApiVersion,
     /// How the key has behaved.
     pub memory: Arc<Memory>,
+    /// The key's own limits.
+    pub account: Arc<Account>,
     /// Added to every request, over a caller's.
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }

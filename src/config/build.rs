@@ -1,5 +1,7 @@
 //! From the validated file to what runs. Cannot fail: whatever could is a problem that was found before.
 
+mod limits;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -11,7 +13,7 @@ use super::proof::{Caches, proof};
 use crate::azure::ApiVersion;
 use crate::base::{Endpoint, KeySet, Label, Secret};
 use crate::catalog::{Api, Catalog, Family, KeyNames, ProviderNames};
-use crate::governance::{Callers, VirtualKey};
+use crate::governance::{Callers, Governor, VirtualKey};
 use crate::pool::{Balance, BreakerRules, Rotations};
 use crate::provider::Service;
 use crate::snapshot::{ClientRules, Fallbacks, Key, Provider, Retries, Snapshot, Timeouts};
@@ -20,8 +22,9 @@ use crate::upstream::{Directory, Host, Limits, NameServers, Protocols, Reach, Ru
 /// Longest time without progress while a request is written to an upstream.
 const WRITE: std::time::Duration = std::time::Duration::from_secs(30);
 
-/// What keys of all providers share.
-struct Shared {
+/// What belongs to the process, and to every configuration in turn.
+struct Lasting {
+    governor: Arc<Governor>,
     directory: Arc<Directory>,
     caches: Caches,
 }
@@ -29,24 +32,28 @@ struct Shared {
 /// Builds the run-time form of a file. What must outlive a reload is taken over from the `old` one: the addresses of
 /// the directory of hosts, the turns of keys whose weights stay, and the tokens of identities that stay.
 pub fn build(file: &File, old: Option<&Snapshot>) -> Snapshot {
+    let governor = old.map_or_else(|| governor(file), |old| Arc::clone(&old.governor));
     let directory = old.map_or_else(Arc::default, |old| Arc::clone(&old.directory));
     let dns = &file.server.dns;
     directory.consult(NameServers { servers: dns.servers.clone(), ipv6: dns.ipv6 });
-    let mut shared = Shared { directory: Arc::clone(&directory), caches: Caches::of(old) };
+    let mut lasting =
+        Lasting { governor: Arc::clone(&governor), directory: Arc::clone(&directory), caches: Caches::of(old) };
     let entries: Vec<_> =
         file.providers.iter().map(|(name, settings)| (name, settings, keys(name, settings))).collect();
     let providers: Vec<_> = entries
         .iter()
-        .map(|(name, settings, keys)| Arc::new(provider(name, settings, keys, old, &mut shared)))
+        .map(|(name, settings, keys)| Arc::new(provider(name, settings, keys, old, &mut lasting)))
         .collect();
     let names = entries.iter().map(|(name, settings, keys)| provider_names(name, settings, keys)).collect();
-    let callers = file.governance.virtual_keys.iter().filter_map(|key| virtual_key(key, &providers));
+    let groups = limits::Groups::new(&file.governance, &governor);
+    let callers = file.governance.virtual_keys.iter().filter_map(|key| virtual_key(key, &providers, &groups));
     Snapshot {
         generation: old.map_or(1, |old| old.generation + 1),
         client: client(&file.client),
         largest_body: u64::from(file.server.max_request_body_mb) * 1024 * 1024,
         trusted_proxies: file.server.trusted_proxies.clone(),
         callers: Callers::new(callers.collect::<Vec<_>>()),
+        prices: limits::prices(&file.pricing),
         catalog: Catalog::new(names),
         providers,
         fallbacks: Fallbacks::new(file.fallbacks.iter().map(|(model, others)| (model, others.as_slice()))),
@@ -55,7 +62,14 @@ pub fn build(file: &File, old: Option<&Snapshot>) -> Snapshot {
         direct_exchanges: file::NetworkConfig::default().max_conns_per_host,
         directory,
         created: Timestamp::now().as_second(),
+        governor: Arc::clone(&governor),
     }
+}
+
+/// Counters live as long as the process, and so does where they are shared.
+fn governor(file: &File) -> Arc<Governor> {
+    let url = file.shared_state.as_ref().and_then(|shared| shared.url.as_ref());
+    Arc::new(url.and_then(|url| Governor::sharing(url.expose()).ok()).unwrap_or_default())
 }
 
 fn client(client: &file::Client) -> ClientRules {
@@ -83,7 +97,7 @@ fn provider(
     settings: &file::Provider,
     keys: &[file::Key],
     old: Option<&Snapshot>,
-    shared: &mut Shared,
+    lasting: &mut Lasting,
 ) -> Provider {
     let old = old.and_then(|old| old.providers.iter().find(|provider| &*provider.name == name));
     let weights: Vec<f64> = keys.iter().map(|key| key.weight).collect();
@@ -111,7 +125,7 @@ fn provider(
             longest_wait: settings.network_config.retry_backoff_max,
         },
         breaker: breaker(&settings.circuit_breaker),
-        keys: keys.iter().map(|key| Arc::new(provider_key(key, settings, old, shared))).collect(),
+        keys: keys.iter().map(|key| Arc::new(provider_key(key, settings, old, lasting))).collect(),
         timeouts: timeouts(&settings.network_config),
     }
 }
@@ -132,11 +146,11 @@ fn tiers(keys: &[file::Key]) -> Vec<KeySet> {
     tiers.into_values().collect()
 }
 
-fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provider>, shared: &mut Shared) -> Key {
+fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provider>, lasting: &mut Lasting) -> Key {
     let network = &settings.network_config;
     let service = service(settings.kind());
     let endpoint = endpoint(key, settings);
-    let address = shared.directory.address(&endpoint.host, endpoint.port, Reach::Any);
+    let address = lasting.directory.address(&endpoint.host, endpoint.port, Reach::Any);
     let rules = Rules {
         connect_timeout: network.connect_timeout_in_seconds,
         most_exchanges: network.max_conns_per_host,
@@ -147,7 +161,7 @@ fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provide
     let added = network.extra_headers.iter().chain(key.headers.iter());
     let header =
         |(name, value): (&str, &Secret)| Some((HeaderName::from_bytes(name.as_bytes()).ok()?, sensitive(value)?));
-    let proof = proof(key, network, service, &mut shared.caches);
+    let proof = proof(key, network, service, &mut lasting.caches);
     // A key is the same key while its name, endpoint and credential are.
     let same = |old: &&Arc<Key>| *old.name == *key.name && old.host.endpoint == endpoint && old.proof == proof;
     let same = old.and_then(|old| old.keys.iter().find(same));
@@ -158,6 +172,7 @@ fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provide
         proof,
         version: key.azure_key_config.as_ref().map_or(ApiVersion::V1, |azure| azure.api_version.clone()),
         memory: same.map(|old| Arc::clone(&old.memory)).unwrap_or_default(),
+        account: limits::key_account(key, &lasting.governor),
         headers: added.filter_map(header).collect(),
     }
 }
@@ -251,7 +266,7 @@ fn key_names(key: &file::Key, only: Option<Family>) -> KeyNames {
     }
 }
 
-fn virtual_key(key: &file::VirtualKey, providers: &[Arc<Provider>]) -> Option<VirtualKey> {
+fn virtual_key(key: &file::VirtualKey, providers: &[Arc<Provider>], groups: &limits::Groups<'_>) -> Option<VirtualKey> {
     Some(VirtualKey {
         name: key.name.as_str().into(),
         label: Label::new(&key.name),
@@ -262,5 +277,6 @@ fn virtual_key(key: &file::VirtualKey, providers: &[Arc<Provider>]) -> Option<Vi
         models: key.allowed_models.clone(),
         keys: Snapshot::keys_named(&key.allowed_keys, providers),
         networks: key.allowed_networks.clone(),
+        account: groups.account(key),
     })
 }

@@ -5,6 +5,8 @@
 //! past [`MOST_SERIES`] combinations a caller's name gives way to `other`, on every thread alike, so that a scrape and
 //! the threads' maps stay bounded whatever comes in.
 
+mod limits;
+
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
@@ -17,6 +19,7 @@ use prometheus::{
 };
 
 use crate::base::Label;
+pub use limits::LimitMetrics;
 
 /// Combinations of labels per metric that are kept apart by caller.
 const MOST_SERIES: usize = 2_000;
@@ -82,6 +85,7 @@ pub struct Metrics {
     pub client_cancelled: IntCounter,
     pub config_generation: IntGauge,
     pub config_reload_success: IntGauge,
+    pub limits: LimitMetrics,
     pub log_lines_dropped: IntCounter,
 }
 
@@ -125,6 +129,7 @@ impl Metrics {
                 "Time of a request that was not spent waiting for the caller or an upstream.",
                 seconds(0.000_02, 2.0, 14),
             ),
+            limits: LimitMetrics::new(&register),
             requests_active: register.gauge("azgate_requests_active", "Requests in progress."),
             streams_active: register.gauge("azgate_streams_active", "Streams in progress."),
             client_cancelled: register

@@ -5,17 +5,8 @@ use crate::config::file::ProviderKind;
 /// Path (`*` for any name or index) and what to know. A warning is given when a file sets such a field away from its
 /// default.
 pub const NOT_YET: &[(&str, &str)] = &[
-    ("server.state_directory", "nothing is saved"),
     ("providers.*.keys.*.aliases.*.azure", "the key's own endpoint and version are used"),
-    ("providers.*.keys.*.rate_limit", "the key is not limited"),
     ("providers.*.health_check", "endpoints are not probed"),
-    ("governance.virtual_keys.*.budget", "spending is not limited"),
-    ("governance.virtual_keys.*.rate_limit", "the key is not limited"),
-    ("governance.virtual_keys.*.team", "teams have no limits"),
-    ("governance.teams", "teams have no limits"),
-    ("governance.customers", "customers have no limits"),
-    ("pricing", "costs are not calculated"),
-    ("shared_state", "each gateway counts for itself"),
     ("logs_store", "requests are not recorded"),
 ];
 
