@@ -13,6 +13,7 @@
 
 mod admit;
 mod body;
+pub mod connection;
 mod direct;
 mod exchange;
 mod judge;
@@ -122,6 +123,7 @@ impl ProxyHttp for Gateway {
     type CTX = Context;
 
     fn new_ctx(&self) -> Context {
+        connection::head_complete();
         let active = self.metrics.requests_active.clone();
         active.inc();
         Context { exchange: Exchange::new(self.snapshot.load_full()), _active: Active(active) }
@@ -172,6 +174,7 @@ impl ProxyHttp for Gateway {
 
     async fn logging(&self, _: &mut Session, _: Option<&Error>, context: &mut Context) {
         settle::settle(&context.exchange, &self.labels, &self.metrics);
+        connection::head_awaited();
     }
 }
 
