@@ -1,10 +1,12 @@
 //! What is true only of Azure: how a deployment is addressed, which versions know what, which headers matter.
 
+mod beta;
 mod headers;
 mod target;
 mod throttle;
 mod version;
 
+pub use beta::{BETA_HEADER, BetaRules};
 pub use headers::{KEY_HEADER, passes_to_caller, passes_to_upstream};
 pub use target::{Addressing, models_target, target};
 pub use throttle::wait;

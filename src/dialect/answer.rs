@@ -15,12 +15,18 @@ pub struct Answer {
     peek: Result<Peek, JsonError>,
     length: u64,
     echo: Option<Bytes>,
+    count: fn(&[u8]) -> Option<Usage>,
 }
 
 impl Answer {
     /// `echo` is the caller's name of the model as a JSON string, quotes included.
     pub fn new(echo: Option<Bytes>) -> Self {
-        Self { peek: Ok(Peek::new(&["model", "usage"])), length: 0, echo }
+        Self { peek: Ok(Peek::new(&["model", "usage"])), length: 0, echo, count: Usage::from_chat }
+    }
+
+    /// The same for an answer in the dialect of Messages.
+    pub fn of_messages(echo: Option<Bytes>) -> Self {
+        Self { count: Usage::from_messages, ..Self::new(echo) }
     }
 
     pub fn feed(&mut self, chunk: &[u8]) {
@@ -35,7 +41,7 @@ impl Answer {
     /// The answer for the caller, as slices of `rope`, and the tokens it reports.
     pub fn finish(self, rope: Vec<Bytes>) -> (Vec<Bytes>, Option<Usage>) {
         let Ok(members) = self.peek.and_then(Peek::finish) else { return (rope, None) };
-        let usage = members.last("usage").and_then(|usage| Usage::from_chat(&usage.raw));
+        let usage = members.last("usage").and_then(|usage| (self.count)(&usage.raw));
         let body = match &self.echo {
             Some(echo) => with_echo(&members, echo, self.length, rope),
             None => rope,

@@ -15,7 +15,9 @@ pub mod splice;
 
 pub mod answer;
 pub mod chat;
+pub mod echo;
 pub mod error;
+pub mod messages;
 pub mod sse;
 pub mod stream;
 pub mod usage;

@@ -1,6 +1,7 @@
 //! Token counts as upstreams report them, read into one shape.
 
 use super::cursor::Cursor;
+use super::messages::Tally;
 
 /// Tokens of one request. `cached_input` and `cache_write` are parts of `input`; `reasoning` is a part of `output`.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -42,9 +43,15 @@ impl Usage {
         })?;
         counted.then_some(usage)
     }
+
+    /// Reads the `usage` object of a Messages answer, whose `input_tokens` leave out what a cache has to do with.
+    pub fn from_messages(raw: &[u8]) -> Option<Self> {
+        let mut tally = Tally::default();
+        tally.update(raw).then(|| tally.usage())
+    }
 }
 
-fn each_count(details: &[u8], mut note: impl FnMut(&[u8], u64)) {
+pub(super) fn each_count(details: &[u8], mut note: impl FnMut(&[u8], u64)) {
     // `null` and other nonsense in the place of the object says nothing, which is what we take from it.
     let _ = Cursor::new(details).object(|at, name| {
         let value = at.text()?;
@@ -54,7 +61,7 @@ fn each_count(details: &[u8], mut note: impl FnMut(&[u8], u64)) {
 }
 
 /// A count, however it is written: fractions are cut off, and what is below zero or no number is 0.
-fn tokens(text: &[u8], counted: &mut bool) -> u64 {
+pub(super) fn tokens(text: &[u8], counted: &mut bool) -> u64 {
     let Ok(text) = std::str::from_utf8(text) else { return 0 };
     let number = text.parse::<u64>().ok().or_else(|| {
         let number: f64 = text.parse().ok()?;
