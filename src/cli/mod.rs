@@ -6,6 +6,7 @@ mod check_online;
 mod completions;
 mod demo;
 mod key;
+mod man;
 mod run;
 mod schema;
 mod simulate;
@@ -46,6 +47,9 @@ enum Command {
     Key(key::Arguments),
     /// Print a completion script for a shell.
     Completions(completions::Arguments),
+    /// Print the manual page.
+    #[command(hide = true)]
+    Man,
 }
 
 /// The configuration file of a command.
@@ -82,6 +86,7 @@ pub fn run(early: Arc<EarlySignals>) -> ExitCode {
         Command::Schema => schema::run(),
         Command::Key(arguments) => key::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
+        Command::Man => man::run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -16,6 +16,7 @@ mod body;
 pub mod connection;
 mod direct;
 mod exchange;
+mod framing;
 mod judge;
 mod lane;
 mod local;
@@ -84,6 +85,7 @@ impl Gateway {
         let snapshot = Arc::clone(&exchange.snapshot);
         let (received, unrouted) = receive::head(session, &snapshot.trusted_proxies);
         let received = &*exchange.received.insert(received);
+        framing::check(session)?;
         if let Some(refusal) = unrouted {
             return Err(refusal.into());
         }

@@ -29,3 +29,4 @@ mod support;
 mod telemetry;
 mod tls_listener;
 mod transparency;
+mod wire;

@@ -269,23 +269,24 @@ async fn a_successor_that_does_not_start_changes_nothing() {
     assert_eq!(get(gateway.admin, "/readyz").await.status, 200);
 }
 
+/// A busy machine may delay one start or another, but not each of them.
 #[tokio::test]
-async fn a_killed_gateway_is_ready_again_at_once() {
+async fn a_killed_gateway_is_ready_again_within_300_ms() {
     let azure = azure().await;
-    let mut quickest = Duration::MAX;
-    for _ in 0..5 {
-        let [callers, operators] = [(); 2].map(|()| free_address().to_string());
-        let config = write_config(&azure.base_url(), &callers, &operators);
+    let [callers, operators] = [(); 2].map(|()| free_address());
+    let config = write_config(&azure.base_url(), &callers.to_string(), &operators.to_string());
+    let mut times = Vec::new();
+    while times.iter().all(|time| *time > Duration::from_millis(300)) {
+        assert!(times.len() < 20, "{times:?}");
         let begun = Instant::now();
         let mut process = activated(config.path(), &[]);
-        let admin = operators.parse().unwrap();
-        while TcpStream::connect(admin).await.is_err() || get(admin, "/readyz").await.status != 200 {
+        while TcpStream::connect(operators).await.is_err() || get(operators, "/readyz").await.status != 200 {
             assert!(begun.elapsed() < Duration::from_secs(20));
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        quickest = quickest.min(begun.elapsed());
+        times.push(begun.elapsed());
+        assert_eq!(get(callers, "/healthz").await.status, 200);
         process.kill().unwrap();
         process.wait().unwrap();
     }
-    assert!(quickest < Duration::from_millis(300), "{quickest:?}");
 }
