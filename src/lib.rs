@@ -7,6 +7,7 @@ pub mod catalog;
 pub mod dialect;
 pub mod governance;
 pub mod pool;
+pub mod provider;
 pub mod routing;
 pub mod telemetry;
 pub mod upstream;

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod attempts;
+mod balance;
 mod callers;
 mod chat;
 mod command_line;
@@ -10,6 +11,7 @@ mod crowds;
 mod direct;
 mod disconnect;
 mod drain;
+mod fallbacks;
 mod honest_ends;
 mod hostile;
 mod http2_upstream;
