@@ -97,11 +97,12 @@ mod tests {
     fn a_worker_that_is_stuck_is_found_and_busy_and_idle_ones_are_not() {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let mut pulse = Pulse::of(runtime.handle());
+        // Long enough for a thread that waits for its processor on a busy machine.
         let look = |pulse: &mut Pulse| {
-            std::thread::sleep(Duration::from_millis(30));
+            std::thread::sleep(Duration::from_millis(500));
             pulse.stuck()
         };
-        assert_eq!([look(&mut pulse), look(&mut pulse), look(&mut pulse)], [None; 3], "idle");
+        assert_eq!([look(&mut pulse), look(&mut pulse)], [None; 2], "idle");
 
         let over = Arc::new(AtomicBool::new(false));
         for _ in 0..2 {
@@ -112,10 +113,7 @@ mod tests {
                 }
             });
         }
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_millis(300) {
-            assert_eq!(look(&mut pulse), None, "busy");
-        }
+        assert_eq!([look(&mut pulse), look(&mut pulse)], [None; 2], "busy");
         over.store(true, Ordering::Relaxed);
 
         let release = Arc::new(AtomicBool::new(false));

@@ -12,6 +12,7 @@ mod direct;
 mod disconnect;
 mod drain;
 mod fallbacks;
+mod floods;
 mod honest_ends;
 mod hostile;
 mod http2_upstream;
