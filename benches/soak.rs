@@ -19,7 +19,7 @@ const KEY: &str = "soak-key";
 /// Connections that ask.
 const CALLERS: u64 = 32;
 /// What a request meets, in turn.
-const FAULTS: &[&str] = &["", "", "", "", "status=500", "status=429; retry-after-ms=1", "reset-before-head", "", "", "close-after-bytes=40"];
+const FAULTS: &[&str] = &["", "", "", "status=500", "status=429", "reset-before-head", "close-after-bytes=40"];
 /// Times between two reloads.
 const RELOAD: Duration = Duration::from_secs(10);
 /// Memory may be this much above where it was after the first tenth.
@@ -118,7 +118,8 @@ async fn call(address: SocketAddr, left: Arc<AtomicU64>) {
 }
 
 fn request(streamed: bool, fault: &str) -> Vec<u8> {
-    let body = json!({"model": "gpt-4o", "stream": streamed, "messages": [{"role": "user", "content": "Hello"}]}).to_string();
+    let body =
+        json!({"model": "gpt-4o", "stream": streamed, "messages": [{"role": "user", "content": "Hello"}]}).to_string();
     let fault = if fault.is_empty() { String::new() } else { format!("x-sim-fault: {fault}\r\n") };
     format!(
         "POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\napi-key: {KEY}\r\nx-sim-event-interval-ms: 0\r\n{fault}content-length: {}\r\n\r\n{body}",

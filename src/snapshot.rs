@@ -16,7 +16,7 @@ use crate::catalog::Catalog;
 use crate::governance::Callers;
 use crate::pool::{Balance, BreakerRules, Memory, Rotations, Sessions};
 use crate::provider::{Credential, Service};
-use crate::upstream::{Host, Limits};
+use crate::upstream::{Directory, Host, Limits};
 
 pub struct Snapshot {
     /// 1 for the configuration the process started with; one more for each reload.
@@ -33,6 +33,10 @@ pub struct Snapshot {
     /// For requests with a caller's own key.
     pub direct_timeouts: Timeouts,
     pub direct_breaker: BreakerRules,
+    /// In progress with one host at most.
+    pub direct_exchanges: u32,
+    /// Where hosts are; the same in every generation.
+    pub directory: Arc<Directory>,
     /// When the configuration came into force, in seconds since 1970.
     pub created: i64,
 }
