@@ -13,8 +13,10 @@
 
 mod admit;
 mod body;
+pub mod connection;
 mod direct;
 mod exchange;
+mod framing;
 mod judge;
 mod lane;
 mod limits;
@@ -86,6 +88,7 @@ impl Gateway {
         let snapshot = Arc::clone(&exchange.snapshot);
         let (received, unrouted) = receive::head(session, &snapshot.trusted_proxies);
         let received = &*exchange.received.insert(received);
+        framing::check(session)?;
         if let Some(refusal) = unrouted {
             return Err(refusal.into());
         }
@@ -129,6 +132,7 @@ impl ProxyHttp for Gateway {
     type CTX = Context;
 
     fn new_ctx(&self) -> Context {
+        connection::head_complete();
         let active = self.metrics.requests_active.clone();
         active.inc();
         Context { exchange: Exchange::new(self.snapshot.load_full()), _active: Active(active) }
@@ -179,6 +183,7 @@ impl ProxyHttp for Gateway {
 
     async fn logging(&self, _: &mut Session, _: Option<&Error>, context: &mut Context) {
         settle::settle(&mut context.exchange, &self.labels, &self.metrics);
+        connection::head_awaited();
     }
 }
 

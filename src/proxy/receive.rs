@@ -82,7 +82,10 @@ pub async fn body(session: &mut ServerSession, largest: u64, reply: &mut Reply) 
         return Err(Refusal::too_large(largest).into());
     }
     if session.get_header(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+        // Pingora takes the interim answer for the end of the exchange.
+        let keepalive = session.get_keepalive();
         caller_takes(PATIENCE, session.write_continue_response()).await?;
+        session.set_keepalive(keepalive);
     }
     let mut body = Body::default();
     let mut peek = Peek::new(FIELDS);

@@ -10,6 +10,8 @@ use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::census::Census;
+use super::notify::{Note, ServiceManager};
 use super::tls::Certificate;
 use super::{Source, Start, overridden};
 use crate::azure::credential::Tokens;
@@ -27,6 +29,8 @@ pub struct Reload {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     pub metrics: Arc<Metrics>,
     pub certificate: Option<Arc<Certificate>>,
+    pub census: Arc<Census>,
+    pub manager: Arc<ServiceManager>,
 }
 
 #[async_trait]
@@ -38,19 +42,30 @@ impl BackgroundService for Reload {
         };
         self.snapshot.load().tokens().iter().for_each(Tokens::keep);
         // One that came while the process was starting, when only a flag could take it.
-        if self.start.hangup.swap(false, Ordering::AcqRel) {
-            self.reload().await;
+        if self.start.early.hangup.swap(false, Ordering::AcqRel) {
+            self.announced().await;
         }
         loop {
             tokio::select! {
                 _ = shutdown.changed() => return,
-                _ = hangup.recv() => self.reload().await,
+                _ = hangup.recv() => self.announced().await,
             }
         }
     }
 }
 
 impl Reload {
+    /// Tells systemd, which waits for the second note, whatever became of it.
+    async fn announced(&self) {
+        self.manager.tell(&[Note::Reloading]);
+        self.reload().await;
+        let status = match self.metrics.config_reload_success.get() {
+            1 => format!("serving configuration {}", self.metrics.config_generation.get()),
+            _ => "serving; the last reload was refused, see the log".to_owned(),
+        };
+        self.manager.tell(&[Note::Ready, Note::Status(&status)]);
+    }
+
     async fn reload(&self) {
         let Source::File(path) = self.start.source.clone() else {
             return log::info!("nothing to reload: the configuration is built in");
@@ -74,6 +89,7 @@ impl Reload {
         {
             return self.refuse(&shown, &why);
         }
+        self.census.limit(&file.server);
         let old = self.snapshot.load_full();
         let new = config::build(&file, Some(&old));
         self.get_tokens(&new).await;

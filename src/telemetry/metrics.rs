@@ -82,6 +82,8 @@ pub struct Metrics {
     pub overhead: Histogram,
     pub requests_active: IntGauge,
     pub streams_active: IntGauge,
+    pub connections_active: IntGauge,
+    pub connections_refused: IntCounterVec,
     pub client_cancelled: IntCounter,
     pub config_generation: IntGauge,
     pub config_reload_success: IntGauge,
@@ -132,6 +134,12 @@ impl Metrics {
             limits: LimitMetrics::new(&register),
             requests_active: register.gauge("azgate_requests_active", "Requests in progress."),
             streams_active: register.gauge("azgate_streams_active", "Streams in progress."),
+            connections_active: register.gauge("azgate_connections_active", "Connections of callers."),
+            connections_refused: register.counters(
+                "azgate_connections_refused_total",
+                "Connections that were turned away at a limit: on all connections, or on those of one address.",
+                &["limit"],
+            ),
             client_cancelled: register
                 .counter("azgate_client_cancelled_total", "Callers who left before their answer was complete."),
             config_generation: register.gauge("azgate_config_generation", "Number of the configuration in force."),
