@@ -10,6 +10,7 @@ mod cursor;
 pub mod filter_results;
 pub mod members;
 pub mod peek;
+pub mod places;
 mod scan;
 pub mod splice;
 
@@ -18,6 +19,7 @@ pub mod chat;
 pub mod echo;
 pub mod error;
 pub mod messages;
+pub mod responses;
 pub mod sse;
 pub mod stream;
 pub mod usage;
