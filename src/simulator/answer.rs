@@ -6,7 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use super::errors::{Origin, Refusal};
+use super::claude;
+use super::errors::{self, Origin, Refusal};
 use super::quota::Standing;
 use super::settings::Deployment;
 
@@ -40,6 +41,17 @@ pub enum Content {
 pub struct Events {
     pub payloads: Vec<String>,
     pub interval: Duration,
+    pub protocol: Protocol,
+}
+
+/// Whose events a stream consists of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// Chunks without a name.
+    #[default]
+    Chat,
+    /// Events of Claude, each named by its type.
+    Messages,
 }
 
 /// What an operation answers when it does not refuse.
@@ -47,6 +59,27 @@ pub struct Events {
 pub enum Reply {
     Json(String),
     Events(Vec<String>),
+    /// The same in Claude's dialect.
+    Messages(Vec<String>),
+}
+
+impl Protocol {
+    /// The data of an error event.
+    pub fn error_event(self) -> String {
+        match self {
+            Self::Chat => errors::error_event(),
+            Self::Messages => claude::error_event(),
+        }
+    }
+
+    /// The name of an event, which is the type that its data tells.
+    pub fn name(self, payload: &str) -> Option<String> {
+        #[derive(serde::Deserialize)]
+        struct Typed {
+            r#type: String,
+        }
+        (self != Self::Chat).then(|| serde_json::from_str::<Typed>(payload).ok())?.map(|typed| typed.r#type)
+    }
 }
 
 impl Answer {
@@ -58,11 +91,9 @@ impl Answer {
                 headers.insert(header::CONTENT_TYPE, JSON);
                 Content::Whole(Bytes::from(text))
             }
-            Reply::Events(payloads) => {
-                headers.insert(header::CONTENT_TYPE, EVENT_STREAM);
-                headers.insert("azureai-fe-is-streaming", HeaderValue::from_static("True"));
-                let interval = Duration::from_millis(deployment.event_interval_ms);
-                Content::Events(Events { payloads, interval })
+            Reply::Events(payloads) => Content::Events(stream(payloads, Protocol::Chat, deployment, &mut headers)),
+            Reply::Messages(payloads) => {
+                Content::Events(stream(payloads, Protocol::Messages, deployment, &mut headers))
             }
         };
         Self { status: 200, reason: None, headers, content }
@@ -113,6 +144,12 @@ impl Answer {
     pub fn streams(&self) -> bool {
         matches!(self.content, Content::Events(_))
     }
+}
+
+fn stream(payloads: Vec<String>, protocol: Protocol, deployment: &Deployment, headers: &mut HeaderMap) -> Events {
+    headers.insert(header::CONTENT_TYPE, EVENT_STREAM);
+    headers.insert("azureai-fe-is-streaming", HeaderValue::from_static("True"));
+    Events { payloads, interval: Duration::from_millis(deployment.event_interval_ms), protocol }
 }
 
 /// A new id in the shape of Azure's.

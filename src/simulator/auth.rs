@@ -8,13 +8,16 @@ use super::routes::Surface;
 
 /// The key a caller shows, whether or not it is right.
 pub fn presented(headers: &HeaderMap) -> Option<&str> {
-    let key = headers.get("api-key").and_then(|value| value.to_str().ok());
+    let key = ["api-key", "x-api-key"].iter().find_map(|name| headers.get(*name)?.to_str().ok());
     key.or_else(|| bearer(headers).and_then(Result::ok))
 }
 
 /// Whether the caller may enter.
 pub fn check(headers: &HeaderMap, surface: &Surface, keys: &[String]) -> Result<(), Refusal> {
     let known = |key: &str| keys.iter().any(|known| known == key);
+    if *surface == Surface::Claude {
+        return check_claude(headers, known);
+    }
     let mut shown = headers.get_all("api-key").iter();
     let key = shown.next();
     if shown.next().is_some() || headers.get_all(header::AUTHORIZATION).iter().count() > 1 {
@@ -34,6 +37,14 @@ pub fn check(headers: &HeaderMap, surface: &Surface, keys: &[String]) -> Result<
         (None, Some(_)) => Err(Refusal::bad_token()),
         (None, None) => Err(Refusal::access_denied()),
     }
+}
+
+/// Claude's routes take a key in either header, or as a token; of several, all must be right.
+fn check_claude(headers: &HeaderMap, known: impl Fn(&str) -> bool) -> Result<(), Refusal> {
+    let keys = ["x-api-key", "api-key"].iter().flat_map(|name| headers.get_all(*name));
+    let mut shown: Vec<&str> = keys.map(|value| value.to_str().unwrap_or_default()).collect();
+    shown.extend(bearer(headers).map(Result::unwrap_or_default));
+    if !shown.is_empty() && shown.into_iter().all(known) { Ok(()) } else { Err(Refusal::access_denied()) }
 }
 
 /// The token of a Bearer header; an error for any other scheme.
@@ -62,7 +73,7 @@ mod tests {
     #[test]
     fn keys_are_taken_where_azure_takes_them() {
         let classic = Surface::Classic { deployment: None, version: "2024-10-21".into() };
-        let v1 = Surface::V1;
+        let (v1, claude) = (Surface::V1, Surface::Claude);
         for (surface, shown, expected) in [
             (&classic, &[("api-key", "good")][..], 200),
             (&v1, &[("api-key", "good")], 200),
@@ -74,6 +85,11 @@ mod tests {
             (&v1, &[("api-key", "bad")], 401),
             (&v1, &[], 401),
             (&v1, &[("x-api-key", "good")], 401),
+            (&claude, &[("x-api-key", "good")], 200),
+            (&claude, &[("api-key", "good"), ("x-api-key", "good")], 200),
+            (&claude, &[("authorization", "Bearer good")], 200),
+            (&claude, &[("x-api-key", "good"), ("authorization", "Bearer bad")], 401),
+            (&claude, &[], 401),
             (&v1, &[("api-key", "good"), ("api-key", "good")], 401),
             (&v1, &[("api-key", "good"), ("authorization", "Bearer also")], 401),
             (&classic, &[("api-key", "good"), ("authorization", "Bearer good")], 200),

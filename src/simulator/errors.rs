@@ -74,6 +74,12 @@ impl Refusal {
         Self::new(404, Origin::Lookup, &json!({ "error": error }))
     }
 
+    /// A Claude deployment asked through another API, or another deployment through Claude's.
+    pub fn api_not_supported() -> Self {
+        let error = json!({"code": "api_not_supported", "message": "Requested API is currently not supported"});
+        Self::new(404, Origin::Gate, &json!({ "error": error }))
+    }
+
     pub fn model_not_found(model: &str) -> Self {
         let message = format!("The model '{model}' does not exist");
         Self::invalid_as(404, &message, Some("model"), Some("model_not_found"))

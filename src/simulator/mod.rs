@@ -7,7 +7,8 @@
 //!
 //! Request headers of the simulator's own: `x-sim-fault` ([`faults::HELP`]), `x-sim-event-interval-ms` (pause between
 //! the events of a stream) and `x-sim-tokens` (length of the answer). Marks in a prompt: `[[filter-prompt]]`,
-//! `[[filter-completion]]`, `[[refuse]]`, `[[calls=N]]` (so many tool calls).
+//! `[[filter-completion]]`, `[[refuse]]`, `[[calls=N]]` (so many tool calls), `[[call NAME ARGUMENTS]]` (this very call, several of
+//! them one after the other), and for Claude `[[redacted-thinking]]`.
 
 use std::future::Future;
 use std::io;
@@ -26,6 +27,7 @@ mod chat;
 mod chat_messages;
 mod chat_request;
 mod chat_stream;
+mod claude;
 mod completions;
 mod control;
 mod distort;
@@ -45,6 +47,7 @@ mod resource;
 mod routes;
 mod schema_instance;
 pub mod script;
+mod scripted;
 mod server;
 mod settings;
 mod simulation;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use http::request;
+use http::{HeaderMap, request};
 use serde_json::{Map, Value};
 
 use super::answer::{Answer, Content, Reply};
@@ -13,6 +13,7 @@ use super::auth;
 use super::body;
 use super::chat;
 use super::chat_request::ChatRequest;
+use super::claude::MessagesRequest;
 use super::completions::CompletionRequest;
 use super::embeddings::EmbeddingRequest;
 use super::errors::Refusal;
@@ -50,6 +51,7 @@ pub struct Call<'a> {
     pub deployment: &'a Deployment,
     pub surface: &'a Surface,
     pub body: &'a Map<String, Value>,
+    pub headers: &'a HeaderMap,
     pub oddities: Oddities,
     /// The length that `x-sim-tokens` asks for.
     pub tokens: Option<usize>,
@@ -114,13 +116,14 @@ impl Resource {
                 let model = models::one(&self.deployments(), id).ok_or_else(|| Refusal::model_not_found(id))?;
                 return Ok(Answer::json(200, model));
             }
-            Operation::Chat | Operation::Completions | Operation::Embeddings => {}
+            _ => {}
         }
         let tokens = asked.own_number("x-sim-tokens")?.and_then(|number| usize::try_from(number).ok());
         let interval = asked.own_number("x-sim-event-interval-ms")?.map(Duration::from_millis);
         let deployed = self.deployed(asked, &route.surface)?;
         let answer = body_and_kind(asked, &deployed.deployment, &route.operation).and_then(|body| {
-            let call = Call { deployment: &deployed.deployment, surface: &route.surface, body, oddities, tokens };
+            let (deployment, surface, headers) = (&deployed.deployment, &route.surface, &asked.head.headers);
+            let call = Call { deployment, surface, body, headers, oddities, tokens };
             deployed.operate(&call, &route.operation)
         });
         let standing = deployed.quota().standing();
@@ -135,7 +138,7 @@ impl Resource {
     }
 
     fn deployed(&self, asked: &Asked<'_>, surface: &Surface) -> Result<Arc<Deployed>, Refusal> {
-        if *surface == Surface::V1 {
+        if matches!(surface, Surface::V1 | Surface::Claude) {
             let body = asked.body.as_ref().map_err(Clone::clone)?;
             body::Fields::of_body(body).text("model")?;
         }
@@ -168,6 +171,12 @@ impl Deployed {
                 self.admit(request.cost(), call, operation)?;
                 Ok(request.answer())
             }
+            Operation::Messages => {
+                let request = MessagesRequest::read(call)?;
+                self.admit(request.cost(), call, operation)?;
+                Ok(request.answer())
+            }
+            Operation::CountTokens => Ok(MessagesRequest::counted(call)?.count()),
             Operation::Models | Operation::Model(_) => Err(Refusal::resource_not_found()),
         }
     }
@@ -196,8 +205,12 @@ fn body_and_kind<'a>(
     let wanted = match operation {
         Operation::Completions => Kind::Completion,
         Operation::Embeddings => Kind::Embedding,
+        Operation::Messages | Operation::CountTokens => Kind::Messages,
         _ => Kind::Chat,
     };
+    if (deployment.kind == Kind::Messages) != (wanted == Kind::Messages) {
+        return Err(Refusal::api_not_supported());
+    }
     if deployment.kind != wanted {
         return Err(Refusal::operation_not_supported(operation.model_name(), &deployment.name));
     }

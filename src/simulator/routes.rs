@@ -41,6 +41,8 @@ pub enum Surface {
     Classic { deployment: Option<String>, version: String },
     /// `/openai/v1`: the deployment is the body's `model`.
     V1,
+    /// `/anthropic/v1`: the same for Claude.
+    Claude,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +52,8 @@ pub enum Operation {
     Embeddings,
     Models,
     Model(String),
+    Messages,
+    CountTokens,
 }
 
 impl Operation {
@@ -60,6 +64,8 @@ impl Operation {
             Self::Completions => "Completions_Create",
             Self::Embeddings => "Embeddings_Create",
             Self::Models | Self::Model(_) => "Models_List",
+            Self::Messages => "Messages_Create",
+            Self::CountTokens => "Messages_CountTokens",
         }
     }
 
@@ -70,6 +76,8 @@ impl Operation {
             Self::Completions => "completion",
             Self::Embeddings => "embeddings",
             Self::Models | Self::Model(_) => "models",
+            Self::Messages => "messages",
+            Self::CountTokens => "countTokens",
         }
     }
 
@@ -86,7 +94,7 @@ impl Surface {
     pub fn version(&self) -> &str {
         match self {
             Self::Classic { version, .. } => version,
-            Self::V1 => "v1",
+            Self::V1 | Self::Claude => "v1",
         }
     }
 
@@ -94,7 +102,7 @@ impl Surface {
     pub fn knows_stream_options(&self) -> bool {
         match self {
             Self::Classic { version, .. } => version.as_str() >= "2024-09-01",
-            Self::V1 => true,
+            Self::V1 | Self::Claude => true,
         }
     }
 }
@@ -114,6 +122,11 @@ pub fn find(method: &Method, path: &str, query: Option<&str>) -> Result<Route, R
                 return Err(Refusal::version_not_supported());
             }
             Route { surface: Surface::V1, operation }
+        }
+        // The query may hold `beta=true` or anything else.
+        ["anthropic", "v1", "messages"] => Route { surface: Surface::Claude, operation: Operation::Messages },
+        ["anthropic", "v1", "messages", "count_tokens"] => {
+            Route { surface: Surface::Claude, operation: Operation::CountTokens }
         }
         ["openai", "deployments", name, rest @ ..] => classic(operation(rest), Some(decode(name)), version)?,
         ["openai", rest @ ..] if rest.first() == Some(&"models") => classic(operation(rest), None, version)?,

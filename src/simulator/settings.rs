@@ -49,6 +49,8 @@ pub enum Kind {
     Chat,
     Completion,
     Embedding,
+    /// Claude.
+    Messages,
 }
 
 impl Deployment {
@@ -93,6 +95,11 @@ impl Default for Settings {
             ("text-embedding-ada-002", "text-embedding-ada-002"),
         ];
         let completion = [("gpt-35-turbo-instruct", "gpt-35-turbo-instruct-0914")];
+        let messages = [
+            ("claude-sonnet-4-6", "claude-sonnet-4-6"),
+            ("claude-opus-4-7", "claude-opus-4-7"),
+            ("claude-haiku-4-5", "claude-haiku-4-5-20251001"),
+        ];
         let of_kind = |kind: Kind| move |(name, model): &(&str, &str)| Deployment::new(*name, *model, kind);
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -103,6 +110,7 @@ impl Default for Settings {
                 .map(of_kind(Kind::Chat))
                 .chain(embedding.iter().map(of_kind(Kind::Embedding)))
                 .chain(completion.iter().map(of_kind(Kind::Completion)))
+                .chain(messages.iter().map(of_kind(Kind::Messages)))
                 .collect(),
             record: true,
         }

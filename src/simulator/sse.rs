@@ -35,8 +35,8 @@ impl LineEnd {
     }
 }
 
-/// The bytes of one event whose data is `payload`; `first` if nothing was written before it.
-pub fn event(payload: &str, framing: &Framing, first: bool) -> Bytes {
+/// The bytes of one event whose data is `payload`, under a name where it has one; `first` if nothing was written before it.
+pub fn event(name: Option<&str>, payload: &str, framing: &Framing, first: bool) -> Bytes {
     let end = framing.line_end.text();
     let field = if framing.no_space { "data:" } else { "data: " };
     let mut text = String::with_capacity(payload.len() + 32);
@@ -48,6 +48,11 @@ pub fn event(payload: &str, framing: &Framing, first: bool) -> Bytes {
         text.push_str(end);
         text.push_str(end);
         text.push_str(": inside an event");
+        text.push_str(end);
+    }
+    if let Some(name) = name {
+        text.push_str(if framing.no_space { "event:" } else { "event: " });
+        text.push_str(name);
         text.push_str(end);
     }
     for line in lines(payload, framing.multi_line) {
@@ -74,7 +79,8 @@ mod tests {
 
     #[test]
     fn framings_differ_and_the_default_is_azure() {
-        let write = |framing: Framing| String::from_utf8(event("{\"a\":1}", &framing, true).to_vec()).expect("text");
+        let write =
+            |framing: Framing| String::from_utf8(event(None, "{\"a\":1}", &framing, true).to_vec()).expect("text");
         assert_eq!(write(Framing::default()), "data: {\"a\":1}\n\n");
         assert_eq!(
             write(Framing { line_end: LineEnd::Cr, no_space: true, ..Framing::default() }),
@@ -88,6 +94,6 @@ mod tests {
     #[test]
     fn done_is_never_broken_up() {
         let several = Framing { multi_line: true, ..Framing::default() };
-        assert_eq!(event("[DONE]", &several, false), "data: [DONE]\n\n");
+        assert_eq!(event(None, "[DONE]", &several, false), "data: [DONE]\n\n");
     }
 }

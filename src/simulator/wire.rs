@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use super::answer::Content;
-use super::errors;
+use super::answer::{Content, Protocol};
 use super::faults::{BodyFault, Coding, Ending, Point};
 use super::gzip::Gzip;
 use super::line::Cut;
@@ -42,6 +41,10 @@ pub fn steps(content: &Content, fault: &BodyFault) -> Vec<Step> {
         Content::Events(events) => events.interval,
         _ => Duration::ZERO,
     };
+    let protocol = match content {
+        Content::Events(events) => events.protocol,
+        _ => Protocol::default(),
+    };
     let mut pieces = pieces(content, fault);
     let mut ending = None;
     if let Some((point, how)) = fault.end {
@@ -51,7 +54,9 @@ pub fn steps(content: &Content, fault: &BodyFault) -> Vec<Step> {
             Point::Bytes(_) => {}
         }
         if how == Ending::ErrorEvent {
-            let bytes = sse::event(&errors::error_event(), &fault.framing, pieces.is_empty());
+            let payload = protocol.error_event();
+            let name = protocol.name(&payload);
+            let bytes = sse::event(name.as_deref(), &payload, &fault.framing, pieces.is_empty());
             pieces.push(Piece { bytes, events: 1 });
         }
     }
@@ -74,7 +79,7 @@ fn pieces(content: &Content, fault: &BodyFault) -> Vec<Piece> {
         Content::Whole(bytes) | Content::Chunked(bytes) => vec![Piece { bytes: bytes.clone(), events: 0 }],
         Content::Events(events) => {
             let write = |(index, payload): (usize, &String)| Piece {
-                bytes: sse::event(payload, &fault.framing, index == 0),
+                bytes: sse::event(events.protocol.name(payload).as_deref(), payload, &fault.framing, index == 0),
                 events: 1,
             };
             events.payloads.iter().enumerate().map(write).collect()
@@ -161,7 +166,7 @@ mod tests {
 
     fn stream(text: &str) -> Vec<Step> {
         let payloads = vec!["one".to_owned(), "two".to_owned(), "[DONE]".to_owned()];
-        let content = Content::Events(Events { payloads, interval: Duration::ZERO });
+        let content = Content::Events(Events { payloads, ..Events::default() });
         steps(&content, &Fault::parse(text).expect("fault").body)
     }
 

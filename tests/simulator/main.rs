@@ -1,6 +1,7 @@
 //! The simulated Azure over real sockets: strict where Azure is strict, breaking where it is told to.
 
 mod breaks;
+mod claude;
 mod client;
 mod connections;
 mod recorded;
