@@ -44,6 +44,7 @@ mod models;
 mod quota;
 mod record;
 mod resource;
+mod responses;
 mod routes;
 mod schema_instance;
 pub mod script;

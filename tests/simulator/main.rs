@@ -5,6 +5,7 @@ mod claude;
 mod client;
 mod connections;
 mod recorded;
+mod responses;
 mod shapes;
 mod streams;
 mod strictness;
