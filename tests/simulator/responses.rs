@@ -24,7 +24,7 @@ async fn ask(azure: &Running, model: &str, input: Value, more: Value) -> Reply {
 
 async fn call(azure: &Running, method: Method, path: &str) -> Reply {
     let request = Request::builder().method(method).uri(format!("{RESPONSES}/{path}")).header("api-key", DEFAULT_KEY);
-    send(azure.addr(), request.body(Full::<Bytes>::default()).unwrap()).await
+    send(azure.addr(), request.body(Full::<Bytes>::default()).expect("a request")).await
 }
 
 fn events(reply: &Reply) -> Vec<Value> {
