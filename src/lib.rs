@@ -8,6 +8,7 @@ pub mod dialect;
 pub mod governance;
 pub mod objects;
 pub mod pool;
+pub mod provider;
 pub mod routing;
 pub mod telemetry;
 pub mod upstream;

@@ -1,6 +1,7 @@
 //! What one configuration means at run time. Immutable; a request holds one `Arc<Snapshot>` from its first byte to its
 //! last, so that it is served wholly by one generation.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,8 @@ use crate::base::globs::Globs;
 use crate::base::{KeySet, Label};
 use crate::catalog::Catalog;
 use crate::governance::Callers;
-use crate::pool::{Breaker, BreakerRules, Gates, Rotations};
+use crate::pool::{Balance, BreakerRules, Memory, Rotations, Sessions};
+use crate::provider::{Credential, Service};
 use crate::upstream::{Host, Limits};
 
 pub struct Snapshot {
@@ -26,7 +28,8 @@ pub struct Snapshot {
     pub callers: Callers,
     pub catalog: Catalog,
     /// In the order of the catalog.
-    pub providers: Vec<Provider>,
+    pub providers: Vec<Arc<Provider>>,
+    pub fallbacks: Fallbacks,
     /// For requests with a caller's own key.
     pub direct_timeouts: Timeouts,
     pub direct_breaker: BreakerRules,
@@ -48,7 +51,10 @@ pub struct ClientRules {
 pub struct Provider {
     pub name: Arc<str>,
     pub label: Label,
+    pub service: Service,
+    pub balance: Balance,
     pub rotations: Arc<Rotations>,
+    pub sessions: Arc<Sessions>,
     /// Keys of the same priority, the best first.
     pub tiers: Vec<KeySet>,
     pub retries: Retries,
@@ -63,16 +69,20 @@ pub struct Key {
     pub name: Arc<str>,
     pub label: Label,
     pub host: Arc<Host>,
-    /// The header that proves the gateway's right to call; its value is marked sensitive. `None` when the key has no
-    /// credential.
-    pub credential: Option<(HeaderName, HeaderValue)>,
+    /// `None` when the key has no credential.
+    pub credential: Option<Credential>,
     pub version: ApiVersion,
-    /// Where the key has been throttled, and until when.
-    pub gates: Arc<Gates>,
-    /// Whether the key is sick.
-    pub breaker: Arc<Breaker>,
+    /// How the key has behaved.
+    pub memory: Arc<Memory>,
     /// Added to every request, over a caller's.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// Which models may answer in place of another.
+#[derive(Debug, Default)]
+pub struct Fallbacks {
+    /// By `provider/model` or bare model, in lower case; each names `provider/model`.
+    by_model: HashMap<Box<str>, Vec<Box<str>>>,
 }
 
 /// How often and how soon a request is tried again after a failure.
@@ -90,10 +100,29 @@ pub struct Timeouts {
     pub request: Duration,
 }
 
+impl Fallbacks {
+    pub fn new<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a [String])>) -> Self {
+        let pair = |(model, others): (&str, &[String])| {
+            (model.to_ascii_lowercase().into(), others.iter().map(|other| other.as_str().into()).collect())
+        };
+        Self { by_model: pairs.into_iter().map(pair).collect() }
+    }
+
+    /// The fallbacks of a provider's model. An entry that names the provider goes before one that names only the model.
+    pub fn of(&self, provider: &str, model: &str) -> &[Box<str>] {
+        if self.by_model.is_empty() {
+            return &[];
+        }
+        let full = format!("{provider}/{model}").to_ascii_lowercase();
+        let bare = &full[provider.len() + 1..];
+        self.by_model.get(full.as_str()).or_else(|| self.by_model.get(bare)).map_or(&[], Vec::as_slice)
+    }
+}
+
 impl Snapshot {
     /// The provider keys that a list of names admits, per provider; `None` when it admits all.
-    pub fn keys_named(globs: &Globs, providers: &[Provider]) -> Option<Vec<KeySet>> {
-        let admitted = |provider: &Provider| {
+    pub fn keys_named(globs: &Globs, providers: &[Arc<Provider>]) -> Option<Vec<KeySet>> {
+        let admitted = |provider: &Arc<Provider>| {
             let keys = provider.keys.iter().enumerate();
             keys.filter(|(_, key)| globs.matches(&key.name)).map(|(index, _)| index).collect()
         };
@@ -105,5 +134,11 @@ impl Snapshot {
 impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Key").field("name", &self.name).field("host", &self.host.authority).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Provider {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Provider").field("name", &self.name).field("keys", &self.keys).finish_non_exhaustive()
     }
 }

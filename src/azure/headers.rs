@@ -1,9 +1,6 @@
 //! Which headers cross the gateway. Requests: a closed list, so that nothing of a caller reaches Azure unless it is
 //! known to be harmless. Answers: everything that is Azure's to tell, less what belongs to the connection.
 
-/// The header that carries a resource's API key.
-pub const KEY_HEADER: &str = "api-key";
-
 /// Whether a caller's header goes on to Azure without being configured (`client.forward_headers` adds to these).
 /// `name` is in lower case.
 pub fn passes_to_upstream(name: &str) -> bool {

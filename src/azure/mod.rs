@@ -2,12 +2,14 @@
 
 mod beta;
 mod headers;
+mod headroom;
 mod target;
 mod throttle;
 mod version;
 
 pub use beta::{BETA_HEADER, BetaRules};
-pub use headers::{KEY_HEADER, passes_to_caller, passes_to_upstream};
+pub use headers::{passes_to_caller, passes_to_upstream};
+pub use headroom::headroom;
 pub use target::{Addressing, models_target, target};
 pub use throttle::wait;
 pub use version::{ApiVersion, UnknownVersion};

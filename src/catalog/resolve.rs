@@ -30,6 +30,8 @@ pub struct KeyNames {
 #[derive(Debug)]
 pub struct ProviderNames {
     pub name: Arc<str>,
+    /// The family of every model there, where the service has only one.
+    pub family: Option<Family>,
     pub keys: Vec<KeyNames>,
 }
 
@@ -112,22 +114,23 @@ impl Catalog {
 
     /// The deployment that `model` stands for on a key: its alias, else the name itself.
     pub fn deployment(&self, provider: usize, key: usize, model: &str) -> Deployment {
-        let key = &self.providers[provider].names.keys[key];
-        match key.aliases.get(lower(model).as_str()) {
+        let names = &self.providers[provider].names;
+        match names.keys[key].aliases.get(lower(model).as_str()) {
             Some(deployment) => deployment.clone(),
-            None => Deployment::literal(model),
+            None => names.literal(model),
         }
     }
 
     /// The deployment that a caller named outright, when the key offers it: by its list of models or as the target
     /// of one of its aliases (whose family it then has).
     pub fn offered(&self, provider: usize, key: usize, deployment: &str) -> Option<Deployment> {
-        let key = &self.providers[provider].names.keys[key];
+        let names = &self.providers[provider].names;
+        let key = &names.keys[key];
         if key.blacklist.matches(deployment) {
             return None;
         }
         let aliased = key.aliases.values().find(|target| target.name.eq_ignore_ascii_case(deployment)).cloned();
-        aliased.or_else(|| key.models.matches(deployment).then(|| Deployment::literal(deployment)))
+        aliased.or_else(|| key.models.matches(deployment).then(|| names.literal(deployment)))
     }
 
     /// The label of names that the configuration does not spell out.
@@ -154,6 +157,13 @@ impl Catalog {
     fn preferred(providers: &[Provider]) -> impl Iterator<Item = usize> + '_ {
         let azure = providers.iter().position(|provider| &*provider.names.name == "azure");
         azure.into_iter().chain((0..providers.len()).filter(move |index| Some(*index) != azure))
+    }
+}
+
+impl ProviderNames {
+    fn literal(&self, model: &str) -> Deployment {
+        let literal = Deployment::literal(model);
+        Deployment { family: self.family.unwrap_or(literal.family), ..literal }
     }
 }
 

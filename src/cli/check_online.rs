@@ -1,10 +1,12 @@
 //! `azgate check --online`: asks each key's endpoint, and shows the step at which it fails.
 
+use http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use super::Failed;
 use crate::azure;
 use crate::config::{self, File};
+use crate::provider::{self, KeyHeader, Service};
 use crate::snapshot::{Key, Snapshot};
 use crate::upstream::{Probed, Step, probe};
 
@@ -23,7 +25,7 @@ pub(super) fn run(file: &File) -> Result<Vec<Tried>, Failed> {
         let mut tried = Vec::new();
         for provider in &snapshot.providers {
             for key in &provider.keys {
-                let steps = try_key(key).await;
+                let steps = try_key(key, provider.service).await;
                 tried.push(Tried { key: format!("{}/{}", provider.name, key.name), steps });
             }
         }
@@ -31,10 +33,18 @@ pub(super) fn run(file: &File) -> Result<Vec<Tried>, Failed> {
     })
 }
 
-async fn try_key(key: &Key) -> Vec<Step> {
-    let target = azure::models_target(&key.host.endpoint.base_path, &key.version);
-    let credential = key.credential.clone();
-    let headers: Vec<_> = key.headers.iter().cloned().chain(credential).collect();
+async fn try_key(key: &Key, service: Service) -> Vec<Step> {
+    let base = &key.host.endpoint.base_path;
+    let (target, of_key) = match service {
+        Service::Azure => (azure::models_target(base, &key.version), KeyHeader::OpenAi),
+        Service::OpenAi => (provider::target(base, "models"), KeyHeader::OpenAi),
+        Service::Anthropic => (provider::target(base, "models"), KeyHeader::Anthropic),
+    };
+    let credential = key.credential.as_ref().map(|credential| credential.header(of_key));
+    let mut headers: Vec<_> = key.headers.iter().cloned().chain(credential).collect();
+    if service == Service::Anthropic {
+        headers.push((HeaderName::from_static("anthropic-version"), HeaderValue::from_static("2023-06-01")));
+    }
     let (mut steps, probed) = probe(&key.host, &target, &headers).await;
     if let Some(probed) = probed {
         steps.push(models(&probed));
@@ -48,9 +58,9 @@ fn models(probed: &Probed) -> Step {
     let count = document.as_ref().and_then(|document| document["data"].as_array()).map(Vec::len);
     let message = document.as_ref().and_then(|document| document["error"]["message"].as_str());
     let result = match (probed.status.is_success(), count, message) {
-        (true, Some(count), _) => Ok(format!("the credential is accepted; {count} base models")),
+        (true, Some(count), _) => Ok(format!("the credential is accepted; {count} models")),
         (_, _, Some(message)) => Err(format!("{}: {message}", probed.status)),
-        _ => Err(format!("{}: not the answer of an Azure OpenAI resource; is the endpoint right?", probed.status)),
+        _ => Err(format!("{}: not a list of models; is the endpoint right?", probed.status)),
     };
     Step { name: "models", result, duration: std::time::Duration::ZERO }
 }

@@ -7,12 +7,13 @@ use http::{HeaderName, HeaderValue};
 use jiff::Timestamp;
 
 use super::file::{self, File, ProviderKind};
-use crate::azure::KEY_HEADER;
+use crate::azure::ApiVersion;
 use crate::base::{Endpoint, KeySet, Label, Secret};
 use crate::catalog::{Api, Catalog, Family, KeyNames, ProviderNames};
 use crate::governance::{Callers, VirtualKey};
-use crate::pool::{BreakerRules, Rotations};
-use crate::snapshot::{ClientRules, Key, Provider, Retries, Snapshot, Timeouts};
+use crate::pool::{Balance, BreakerRules, Rotations};
+use crate::provider::{Credential, Service};
+use crate::snapshot::{ClientRules, Fallbacks, Key, Provider, Retries, Snapshot, Timeouts};
 use crate::upstream::{Address, Host, Limits, Protocols, Reach, Rules, certificates};
 
 /// Longest time without progress while a request is written to an upstream.
@@ -21,9 +22,11 @@ const WRITE: std::time::Duration = std::time::Duration::from_secs(30);
 /// Builds the run-time form of a file. What must outlive a reload is taken over from the `old` one: the addresses of
 /// hosts that stay, and the turns of keys whose weights stay.
 pub fn build(file: &File, old: Option<&Snapshot>) -> Snapshot {
-    let served = || file.providers.iter().filter(|(_, provider)| provider.kind() == ProviderKind::Azure);
-    let providers: Vec<Provider> = served().map(|(name, settings)| provider(name, settings, old)).collect();
-    let names = served().map(|(name, settings)| provider_names(name, settings)).collect();
+    let entries: Vec<_> =
+        file.providers.iter().map(|(name, settings)| (name, settings, keys(name, settings))).collect();
+    let providers: Vec<_> =
+        entries.iter().map(|(name, settings, keys)| Arc::new(provider(name, settings, keys, old))).collect();
+    let names = entries.iter().map(|(name, settings, keys)| provider_names(name, settings, keys)).collect();
     let callers = file.governance.virtual_keys.iter().filter_map(|key| virtual_key(key, &providers));
     Snapshot {
         generation: old.map_or(1, |old| old.generation + 1),
@@ -33,6 +36,7 @@ pub fn build(file: &File, old: Option<&Snapshot>) -> Snapshot {
         callers: Callers::new(callers.collect::<Vec<_>>()),
         catalog: Catalog::new(names),
         providers,
+        fallbacks: Fallbacks::new(file.fallbacks.iter().map(|(model, others)| (model, others.as_slice()))),
         direct_timeouts: timeouts(&file::NetworkConfig::default()),
         direct_breaker: breaker(&file::CircuitBreaker::default()),
         created: Timestamp::now().as_second(),
@@ -51,27 +55,51 @@ fn client(client: &file::Client) -> ClientRules {
     }
 }
 
-fn provider(name: &str, settings: &file::Provider, old: Option<&Snapshot>) -> Provider {
+/// The keys of a provider. One of type `openai_compatible` without any is asked without a credential.
+fn keys(name: &str, settings: &file::Provider) -> Vec<file::Key> {
+    if settings.keys.is_empty() && settings.kind() == ProviderKind::OpenaiCompatible {
+        return vec![file::Key { name: name.to_owned(), ..file::Key::default() }];
+    }
+    settings.keys.clone()
+}
+
+fn provider(name: &str, settings: &file::Provider, keys: &[file::Key], old: Option<&Snapshot>) -> Provider {
     let old = old.and_then(|old| old.providers.iter().find(|provider| &*provider.name == name));
-    let weights: Vec<f64> = settings.keys.iter().map(|key| key.weight).collect();
-    let same_keys = |old: &&Provider| {
-        old.keys.len() == settings.keys.len()
-            && old.keys.iter().zip(&settings.keys).all(|(old, key)| *old.name == *key.name)
+    let weights: Vec<f64> = keys.iter().map(|key| key.weight).collect();
+    let same_keys = |old: &&Arc<Provider>| {
+        old.keys.len() == keys.len() && old.keys.iter().zip(keys).all(|(old, key)| *old.name == *key.name)
     };
-    let kept = old.filter(same_keys).map(|old| &old.rotations).filter(|rotations| rotations.serves(&weights));
+    let same = old.filter(same_keys);
+    let turns = same.map(|old| &old.rotations).filter(|rotations| rotations.serves(&weights));
+    let old = old.map(|old| &**old);
     Provider {
         name: name.into(),
         label: Label::new(name),
-        rotations: kept.map_or_else(|| Arc::new(Rotations::new(weights)), Arc::clone),
-        tiers: tiers(&settings.keys),
+        service: service(settings.kind()),
+        balance: match settings.balance {
+            file::Balance::Weighted => Balance::Weighted,
+            file::Balance::LeastLatency => Balance::LeastLatency,
+            file::Balance::Headroom => Balance::Headroom,
+        },
+        rotations: turns.map_or_else(|| Arc::new(Rotations::new(weights)), Arc::clone),
+        sessions: same.map(|old| Arc::clone(&old.sessions)).unwrap_or_default(),
+        tiers: tiers(keys),
         retries: Retries {
             most: settings.network_config.max_retries,
             first_wait: settings.network_config.retry_backoff_initial,
             longest_wait: settings.network_config.retry_backoff_max,
         },
         breaker: breaker(&settings.circuit_breaker),
-        keys: settings.keys.iter().map(|key| Arc::new(provider_key(key, settings, old))).collect(),
+        keys: keys.iter().map(|key| Arc::new(provider_key(key, settings, old))).collect(),
         timeouts: timeouts(&settings.network_config),
+    }
+}
+
+fn service(kind: ProviderKind) -> Service {
+    match kind {
+        ProviderKind::Azure => Service::Azure,
+        ProviderKind::Openai | ProviderKind::OpenaiCompatible => Service::OpenAi,
+        ProviderKind::Anthropic => Service::Anthropic,
     }
 }
 
@@ -85,9 +113,8 @@ fn tiers(keys: &[file::Key]) -> Vec<KeySet> {
 
 fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provider>) -> Key {
     let network = &settings.network_config;
-    let azure = key.azure_key_config.clone().unwrap_or_default();
-    let endpoint = azure.endpoint.clone().or_else(|| network.base_url.clone());
-    let endpoint = endpoint.unwrap_or_else(|| unset_endpoint(&key.name));
+    let service = service(settings.kind());
+    let endpoint = endpoint(key, settings);
     let address = address(&endpoint, old);
     let rules = Rules {
         connect_timeout: network.connect_timeout_in_seconds,
@@ -98,8 +125,10 @@ fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provide
     let added = network.extra_headers.iter().chain(key.headers.iter());
     let header =
         |(name, value): (&str, &Secret)| Some((HeaderName::from_bytes(name.as_bytes()).ok()?, sensitive(value)?));
-    let credential = key.value.as_ref().and_then(sensitive);
-    let credential = credential.map(|value| (HeaderName::from_static(KEY_HEADER), value));
+    let credential = key.value.as_ref().and_then(|value| match service {
+        Service::OpenAi => Credential::bearer(value.expose()),
+        Service::Azure | Service::Anthropic => Credential::api_key(value.expose()),
+    });
     // A key is the same key while its name, endpoint and credential are.
     let same =
         |old: &&Arc<Key>| *old.name == *key.name && old.host.endpoint == endpoint && old.credential == credential;
@@ -109,9 +138,8 @@ fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provide
         label: Label::new(&key.name),
         host: Arc::new(Host::new(endpoint, address, rules)),
         credential,
-        version: azure.api_version,
-        gates: same.map(|old| Arc::clone(&old.gates)).unwrap_or_default(),
-        breaker: same.map(|old| Arc::clone(&old.breaker)).unwrap_or_default(),
+        version: key.azure_key_config.as_ref().map_or(ApiVersion::V1, |azure| azure.api_version.clone()),
+        memory: same.map(|old| Arc::clone(&old.memory)).unwrap_or_default(),
         headers: added.filter_map(header).collect(),
     }
 }
@@ -121,6 +149,19 @@ fn sensitive(secret: &Secret) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(secret.expose()).ok()?;
     value.set_sensitive(true);
     Some(value)
+}
+
+fn endpoint(key: &file::Key, settings: &file::Provider) -> Endpoint {
+    let base = || settings.network_config.base_url.clone();
+    match settings.kind() {
+        ProviderKind::Azure => {
+            let own = key.azure_key_config.as_ref().and_then(|azure| azure.endpoint.clone());
+            own.unwrap_or_else(|| unset_endpoint(&key.name))
+        }
+        ProviderKind::Openai => base().unwrap_or_else(|| Endpoint::https("api.openai.com")),
+        ProviderKind::Anthropic => base().unwrap_or_else(|| Endpoint::https("api.anthropic.com")),
+        ProviderKind::OpenaiCompatible => base().unwrap_or_else(|| unset_endpoint(&key.name)),
+    }
 }
 
 /// Validation asks every Azure key for an endpoint; should one come without, requests to it fail to resolve.
@@ -167,16 +208,22 @@ fn timeouts(network: &file::NetworkConfig) -> Timeouts {
     }
 }
 
-fn provider_names(name: &str, settings: &file::Provider) -> ProviderNames {
-    ProviderNames { name: name.into(), keys: settings.keys.iter().map(key_names).collect() }
+fn provider_names(name: &str, settings: &file::Provider, keys: &[file::Key]) -> ProviderNames {
+    // On Azure the names tell; the others have one family each, whatever their models are called.
+    let family = match service(settings.kind()) {
+        Service::Azure => None,
+        Service::OpenAi => Some(Family::OpenAi),
+        Service::Anthropic => Some(Family::Anthropic),
+    };
+    ProviderNames { name: name.into(), family, keys: keys.iter().map(|key| key_names(key, family)).collect() }
 }
 
-fn key_names(key: &file::Key) -> KeyNames {
+fn key_names(key: &file::Key, only: Option<Family>) -> KeyNames {
     let alias = |(name, alias): (&str, &file::Alias)| {
-        let family = alias.model_family.map(|family| match family {
+        let family = only.or(alias.model_family.map(|family| match family {
             file::Family::Openai => Family::OpenAi,
             file::Family::Anthropic => Family::Anthropic,
-        });
+        }));
         let api = match alias.api {
             Some(file::UpstreamApi::Chat) => Api::Chat,
             Some(file::UpstreamApi::Responses) | None => Api::Responses,
@@ -195,7 +242,7 @@ fn key_names(key: &file::Key) -> KeyNames {
     }
 }
 
-fn virtual_key(key: &file::VirtualKey, providers: &[Provider]) -> Option<VirtualKey> {
+fn virtual_key(key: &file::VirtualKey, providers: &[Arc<Provider>]) -> Option<VirtualKey> {
     Some(VirtualKey {
         name: key.name.as_str().into(),
         label: Label::new(&key.name),

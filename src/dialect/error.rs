@@ -42,22 +42,38 @@ struct AnthropicError<'a> {
     message: &'a str,
 }
 
+/// What an upstream's error says, in whichever dialect.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Told {
+    /// A text, a number or nothing, depending on which part of the upstream speaks.
+    pub code: Option<String>,
+    pub r#type: Option<String>,
+    pub message: Option<String>,
+}
+
+/// Reads an upstream's error; `None` when it is not in the shape of one.
+pub fn told(data: &[u8]) -> Option<Told> {
+    #[derive(serde::Deserialize)]
+    struct Outer {
+        error: Inner,
+    }
+    #[derive(serde::Deserialize)]
+    struct Inner {
+        code: Option<serde_json::Value>,
+        r#type: Option<String>,
+        message: Option<String>,
+    }
+    let Outer { error: Inner { code, r#type, message } } = serde_json::from_slice(data).ok()?;
+    let text = |code: serde_json::Value| code.as_str().map_or_else(|| code.to_string(), str::to_owned);
+    Some(Told { code: code.map(text), r#type, message })
+}
+
 /// Whether an error that came inside a stream says that the quota is used up. Azure's event streams report throttling
 /// within an answer of status 200.
 pub fn is_throttling(data: &[u8]) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Event {
-        error: Told,
-    }
-    #[derive(serde::Deserialize)]
-    struct Told {
-        code: Option<serde_json::Value>,
-        r#type: Option<String>,
-    }
-    let Ok(Event { error }) = serde_json::from_slice(data) else { return false };
-    let code = error.code.map(|code| code.as_str().map_or_else(|| code.to_string(), str::to_owned));
-    let told = [code, error.r#type];
-    told.iter()
+    let Some(Told { code, r#type, .. }) = told(data) else { return false };
+    [code, r#type]
+        .iter()
         .flatten()
         .any(|told| matches!(told.as_str(), "429" | "too_many_requests" | "rate_limit_exceeded" | "rate_limit_error"))
 }

@@ -1,19 +1,14 @@
 //! Gates: a key that was throttled for a deployment takes no requests for it until the time that Azure named. This is
 //! no sickness: a gate opens by itself and at once when its time is over.
 
-use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use super::by_deployment::ByDeployment;
 
 /// Waits without a hint begin here and double while throttling repeats.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-
-/// Gates remembered per key. Names beyond are those of deployments that callers made up, and have no throttling.
-const MOST_GATES: usize = 1_024;
 
 /// The gates of one key, by deployment. Survives reloads.
 #[derive(Debug)]
@@ -21,7 +16,7 @@ pub struct Gates {
     epoch: Instant,
     /// Until then, in milliseconds since `epoch`, some gate may be closed; a look at this alone is enough nearly always.
     latest: AtomicU64,
-    by_deployment: ArcSwap<HashMap<Box<str>, Arc<Gate>>>,
+    by_deployment: ByDeployment<Gate>,
 }
 
 #[derive(Debug, Default)]
@@ -34,7 +29,7 @@ struct Gate {
 
 impl Default for Gates {
     fn default() -> Self {
-        Self { epoch: Instant::now(), latest: AtomicU64::new(0), by_deployment: ArcSwap::default() }
+        Self { epoch: Instant::now(), latest: AtomicU64::new(0), by_deployment: ByDeployment::default() }
     }
 }
 
@@ -50,14 +45,13 @@ impl Gates {
             return None;
         }
         let now = self.millis(now);
-        let gates = self.by_deployment.load();
-        let until = gates.get(deployment)?.until.load(Ordering::Acquire);
+        let until = self.by_deployment.get(deployment)?.until.load(Ordering::Acquire);
         until.checked_sub(now).filter(|wait| *wait > 0).map(Duration::from_millis)
     }
 
     /// The key was throttled; `hint` is the wait that the answer named.
     pub fn close(&self, deployment: &str, now: Instant, hint: Option<Duration>) {
-        let Some(gate) = self.gate(deployment) else { return };
+        let Some(gate) = self.by_deployment.entry(deployment) else { return };
         let strikes = gate.strikes.fetch_add(1, Ordering::AcqRel);
         let own = || FIRST_WAIT.saturating_mul(1u32.checked_shl(strikes).unwrap_or(u32::MAX)).min(LONGEST_WAIT);
         let until = self.millis(now + hint.unwrap_or_else(own));
@@ -68,24 +62,10 @@ impl Gates {
     /// The key has answered without throttling.
     pub fn passed(&self, deployment: &str) {
         if self.latest.load(Ordering::Relaxed) > 0
-            && let Some(gate) = self.by_deployment.load().get(deployment)
+            && let Some(gate) = self.by_deployment.get(deployment)
         {
             gate.strikes.store(0, Ordering::Release);
         }
-    }
-
-    fn gate(&self, deployment: &str) -> Option<Arc<Gate>> {
-        if let Some(gate) = self.by_deployment.load().get(deployment) {
-            return Some(Arc::clone(gate));
-        }
-        self.by_deployment.rcu(|gates| {
-            let mut gates = HashMap::clone(gates);
-            if gates.len() < MOST_GATES {
-                gates.entry(deployment.into()).or_default();
-            }
-            gates
-        });
-        self.by_deployment.load().get(deployment).map(Arc::clone)
     }
 
     fn millis(&self, at: Instant) -> u64 {

@@ -7,9 +7,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 
+use super::affinity::Shares;
 use crate::base::KeySet;
 
 /// Longest cycle, in turns. Weights that would need a longer one are rounded to a share of 1/10,000.
@@ -24,6 +26,9 @@ const MOST_SETS: usize = 1_024;
 pub struct Rotation {
     cycle: Box<[u32]>,
     ticket: AtomicUsize,
+    /// Each key of the set with its part of all weights, in the order of their indices.
+    fair: Box<[(usize, f64)]>,
+    shares: Shares,
 }
 
 /// The rotations of one provider's keys, one per set of candidates that was ever asked for.
@@ -37,7 +42,8 @@ pub struct Rotations {
 }
 
 impl Rotation {
-    /// `weights` are (key, weight) with weights finite and not negative. A key of weight 0 gets no turn.
+    /// `weights` are (key, weight) in the order of the keys, with weights finite and not negative. A key of weight 0 gets
+    /// no turn.
     pub fn new(weights: &[(usize, f64)]) -> Self {
         let keys: Vec<u32> = weights.iter().map(|(key, _)| *key as u32).collect();
         let shares = whole_shares(&weights.iter().map(|(_, weight)| *weight).collect::<Vec<_>>());
@@ -53,7 +59,9 @@ impl Rotation {
             Some(keys[best])
         };
         let cycle = (0..total).filter_map(|_| turn()).collect();
-        Self { cycle, ticket: AtomicUsize::new(0) }
+        let part = |((key, _), share): (&(usize, f64), &u64)| (*key, *share as f64 / total.max(1) as f64);
+        let fair = weights.iter().zip(&shares).map(part).collect();
+        Self { cycle, ticket: AtomicUsize::new(0), fair, shares: Shares::new(weights.len()) }
     }
 
     /// The key whose turn it is; `None` when no key has any weight.
@@ -68,6 +76,28 @@ impl Rotation {
     /// The next key in turn that is `open`. Tickets of closed keys are passed by, so the open ones share in proportion.
     pub fn next_open(&self, open: impl Fn(usize) -> bool) -> Option<usize> {
         (0..self.cycle.len()).find_map(|_| self.next().filter(|key| open(*key)))
+    }
+
+    /// A key drawn by chance in proportion to the weights; `chance` is from 0 up to, but not including, 1.
+    pub(super) fn drawn(&self, chance: f64) -> Option<usize> {
+        let at = (chance * self.cycle.len() as f64) as usize;
+        self.cycle.get(at).map(|key| *key as usize)
+    }
+
+    /// A key of the set gets a request.
+    pub fn count(&self, key: usize, now: Instant) {
+        if let Some(place) = self.place(key) {
+            self.shares.count(place, now);
+        }
+    }
+
+    /// Whether a key may have one more request for the sake of a session.
+    pub fn has_room(&self, key: usize, now: Instant) -> bool {
+        self.place(key).is_some_and(|place| self.shares.has_room(place, self.fair[place].1, now))
+    }
+
+    fn place(&self, key: usize) -> Option<usize> {
+        self.fair.binary_search_by_key(&key, |(key, _)| *key).ok()
     }
 }
 

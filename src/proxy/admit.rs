@@ -1,12 +1,12 @@
 //! Stage 2: Who calls, before a byte of the body is read: strangers cannot make the gateway hold anything for them.
 
-use http::HeaderValue;
 use jiff::Timestamp;
 use pingora::http::RequestHeader;
 
 use super::exchange::{Caller, Received};
 use super::refuse::Refusal;
 use crate::governance::{Denied, VirtualKey};
+use crate::provider::Credential;
 use crate::snapshot::Snapshot;
 
 /// Where a caller may show a key, in the order in which they are tried.
@@ -69,11 +69,8 @@ pub fn endpoint_without_key() -> Refusal {
 fn direct_caller(credential: &str, endpoint: Option<String>) -> Result<Caller, Refusal> {
     // Entra tokens are JSON Web Tokens (RFC 7519): three parts, the first of which begins with `{"` in base64.
     let token = credential.starts_with("eyJ") && credential.matches('.').count() == 2;
-    let value =
-        if token { HeaderValue::from_str(&format!("Bearer {credential}")) } else { HeaderValue::from_str(credential) };
-    let mut credential = value.map_err(|_| Refusal::from(Denied::UnknownKey))?;
-    credential.set_sensitive(true);
-    Ok(Caller::Direct { credential, endpoint })
+    let credential = if token { Credential::bearer(credential) } else { Credential::api_key(credential) };
+    Ok(Caller::Direct { credential: credential.ok_or(Denied::UnknownKey)?, endpoint })
 }
 
 /// The texts presented in a header, without the scheme of `Authorization` (RFC 9110, section 11.1: any case).

@@ -3,6 +3,7 @@
 //! copied, when they are gathered.
 
 use std::fs::File;
+use std::hash::{DefaultHasher, Hasher};
 use std::io::{self, Write};
 use std::ops::Range;
 use std::sync::Arc;
@@ -23,6 +24,9 @@ const BATCH: usize = 1024 * 1024;
 const SMALL: usize = 2 * 1024;
 const PART: usize = 16 * 1024;
 
+/// The beginning of a body by which it is recognised, in bytes: about the 1,024 tokens from which prompts are cached.
+const BEGINNING: usize = 4 * 1024;
+
 #[derive(Debug, Default)]
 pub struct Body {
     rope: Vec<Bytes>,
@@ -30,6 +34,7 @@ pub struct Body {
     starts: Vec<u64>,
     spilled: Option<Spilled>,
     length: u64,
+    beginning: DefaultHasher,
 }
 
 /// The front of a long body; the rope holds what follows it.
@@ -44,12 +49,19 @@ impl Body {
         self.length
     }
 
+    /// A hash of the body's beginning; `None` for a short body.
+    pub fn beginning(&self) -> Option<u64> {
+        (self.length >= BEGINNING as u64).then(|| self.beginning.finish())
+    }
+
     /// # Errors
     /// When a long body cannot be written to a temporary file.
     pub async fn push(&mut self, chunk: Bytes) -> io::Result<()> {
         if chunk.is_empty() {
             return Ok(());
         }
+        let missing = BEGINNING.saturating_sub(usize::try_from(self.length).unwrap_or(usize::MAX));
+        self.beginning.write(&chunk[..chunk.len().min(missing)]);
         self.append(chunk);
         let begun = self.spilled.as_ref().map_or(0, |spilled| spilled.length);
         let waiting = self.length - begun;

@@ -1,28 +1,55 @@
-//! Callers with a provider key of their own: their endpoint is checked against the allow-list, and becomes a key that
-//! lives as long as the request. Only the caller's own credential ever goes there.
+//! Callers with a provider key of their own: their endpoint is checked against the allow-list, and becomes a provider with
+//! one key that lives as long as the request. Only the caller's own credential ever goes there.
 
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, header};
-
+use super::exchange::Target;
 use super::refuse::Refusal;
-use crate::azure::{ApiVersion, KEY_HEADER};
-use crate::base::Label;
+use crate::azure::ApiVersion;
 use crate::base::endpoint::Endpoint;
-use crate::snapshot::{Key, Snapshot};
+use crate::base::{KeySet, Label};
+use crate::pool::{Balance, Rotations};
+use crate::provider::{Credential, Service};
+use crate::snapshot::{Key, Provider, Retries, Snapshot};
 use crate::upstream::{Address, Host, Protocols, Reach, Rules};
 
 /// The version for a caller's own key, when its path names none.
 const VERSION: ApiVersion = ApiVersion::V1;
 
 /// Labels of what goes to a caller's own endpoint, interned once.
-pub static PROVIDER: LazyLock<Label> = LazyLock::new(|| Label::new("azure"));
+static PROVIDER: LazyLock<Label> = LazyLock::new(|| Label::new("azure"));
 static KEY: LazyLock<Label> = LazyLock::new(|| Label::new("direct"));
 
+/// Where a caller's own key leads, for a model that is called by its deployment's name. Nothing is tried twice there: the
+/// quota is the caller's.
+pub fn target(
+    endpoint: &str,
+    credential: &Credential,
+    deployment: String,
+    snapshot: &Snapshot,
+) -> Result<Target, Refusal> {
+    let key = key(endpoint, credential, snapshot)?;
+    let sole = KeySet::from_iter([0]);
+    let provider = Provider {
+        name: "azure".into(),
+        label: PROVIDER.clone(),
+        service: Service::Azure,
+        balance: Balance::Weighted,
+        rotations: Arc::new(Rotations::new([1.0])),
+        sessions: Arc::default(),
+        tiers: vec![sole.clone()],
+        retries: Retries { most: 0, first_wait: Duration::ZERO, longest_wait: Duration::ZERO },
+        breaker: snapshot.direct_breaker,
+        keys: vec![Arc::new(key)],
+        timeouts: snapshot.direct_timeouts,
+    };
+    Ok(Target { provider: Arc::new(provider), place: None, keys: sole, model: deployment, deployment: None })
+}
+
 /// A key for the endpoint that a caller named.
-pub fn key(endpoint: &str, credential: &HeaderValue, snapshot: &Snapshot) -> Result<Key, Refusal> {
+fn key(endpoint: &str, credential: &Credential, snapshot: &Snapshot) -> Result<Key, Refusal> {
     let endpoint =
         Endpoint::parse(endpoint).map_err(|error| Refusal::endpoint_not_allowed(format!("the endpoint {error}")))?;
     if !endpoint.base_path.is_empty() {
@@ -49,16 +76,9 @@ pub fn key(endpoint: &str, credential: &HeaderValue, snapshot: &Snapshot) -> Res
         name: "direct".into(),
         label: KEY.clone(),
         host: Arc::new(host),
-        credential: Some((credential_header(credential), credential.clone())),
+        credential: Some(credential.clone()),
         version: VERSION,
-        gates: Arc::default(),
-        breaker: Arc::default(),
+        memory: Arc::default(),
         headers: Vec::new(),
     })
-}
-
-/// A bearer token goes on as one, an API key as a key. [`super::admit`] keeps the scheme with a token.
-fn credential_header(credential: &HeaderValue) -> HeaderName {
-    let bearer = credential.as_bytes().starts_with(b"Bearer ");
-    if bearer { header::AUTHORIZATION } else { HeaderName::from_static(KEY_HEADER) }
 }

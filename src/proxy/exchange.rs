@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 
 use crate::azure::ApiVersion;
 use crate::base::{KeySet, Label};
 use crate::catalog::Deployment;
 use crate::dialect::{Dialect, Members, Operation, Usage};
 use crate::governance::VirtualKey;
-use crate::pool::BreakerRules;
-use crate::snapshot::{Key, Snapshot, Timeouts};
+use crate::pool::Session;
+use crate::provider::Credential;
+use crate::snapshot::{Key, Provider, Snapshot};
 
 use super::body::Body;
 
@@ -44,6 +45,8 @@ pub struct Received {
     pub api_version: Option<String>,
     pub dialect: Dialect,
     pub address: Option<IpAddr>,
+    /// The session that the caller's program names in a header.
+    pub session: Option<String>,
     /// How often the caller's SDK has tried before (`x-stainless-retry-count`).
     pub retry_count: Option<u32>,
 }
@@ -56,7 +59,7 @@ pub enum Caller {
     Anonymous,
     /// The bearer of a provider's own key, for the endpoint that came with it.
     Direct {
-        credential: HeaderValue,
+        credential: Credential,
         /// From a header; the body may name one too.
         endpoint: Option<String>,
     },
@@ -65,10 +68,11 @@ pub enum Caller {
 /// What is to be done: which keys may serve, and how the body is to be changed on the way.
 #[derive(Debug)]
 pub struct Plan {
-    pub choice: Choice,
-    /// The model's name without a provider's prefix.
-    pub model: String,
+    /// The model that was asked for, then those that may answer in its place.
+    pub targets: Vec<Target>,
     pub model_label: Label,
+    /// What the request belongs to, where that can be told.
+    pub session: Option<Session>,
     /// The caller's own spelling as a JSON string, for the answer.
     pub echo: Bytes,
     pub members: Members,
@@ -80,29 +84,27 @@ pub struct Plan {
     pub body: Body,
 }
 
-/// Where a request may go.
+/// One model that may answer, and the keys that serve it to this caller.
 #[derive(Debug)]
-pub enum Choice {
-    Pool {
-        provider: usize,
-        keys: KeySet,
-        /// The deployment that the body named outright.
-        deployment: Option<String>,
-    },
-    /// To the endpoint that came with the caller's own key.
-    Direct(Arc<Key>),
+pub struct Target {
+    pub provider: Arc<Provider>,
+    /// Where the provider stands in the catalog; `None` for a caller's own endpoint.
+    pub place: Option<usize>,
+    pub keys: KeySet,
+    /// The model's name without a provider's prefix.
+    pub model: String,
+    /// The deployment that the body named outright.
+    pub deployment: Option<String>,
 }
 
 /// One key and what the model is called there.
 #[derive(Debug, Clone)]
 pub struct Candidate {
-    pub provider: Label,
+    pub provider: Arc<Provider>,
     /// Of the key within its provider.
     pub index: usize,
     pub key: Arc<Key>,
     pub deployment: Deployment,
-    pub timeouts: Timeouts,
-    pub breaker: BreakerRules,
 }
 
 /// One request that was sent to an upstream, or could not be.
@@ -135,6 +137,13 @@ pub struct Reply {
     pub caller_left: bool,
     /// Why a stream did not end as its upstream promised.
     pub stream_failure: Option<&'static str>,
+}
+
+impl Plan {
+    /// The model that was asked for.
+    pub fn model(&self) -> &str {
+        self.targets.first().map_or("", |target| &target.model)
+    }
 }
 
 impl Exchange {

@@ -9,7 +9,9 @@ use pingora::http::ResponseHeader;
 use super::exchange::{Caller, Candidate};
 use super::refuse::Refusal;
 use crate::azure;
-use crate::pool::Change;
+use crate::dialect;
+use crate::dialect::error::Told;
+use crate::pool::{Balance, Change};
 use crate::routing::Verdict;
 use crate::upstream::Fault;
 
@@ -40,13 +42,38 @@ pub fn fault(fault: &Fault) -> &'static str {
     }
 }
 
-/// What an answer says about trying again. 404 is a deployment or a path that this key does not have; another may.
-/// Other answers of the 400 class, content filters included, would be the same everywhere.
-pub fn status(status: StatusCode) -> Verdict {
-    match status.as_u16() {
-        401 | 403 | 404 | 429 => Verdict::Closed,
+/// Whether an answer's words are needed to judge it, beside its status.
+pub fn needs_words(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 400 | 404)
+}
+
+/// What an answer says about trying again; `words` is its body where that is needed. Answers of the 400 class, content
+/// filters included, would be the same everywhere, but for a deployment or path that this key does not have.
+pub fn answer(head: &ResponseHeader, words: &[u8]) -> Verdict {
+    // Both families of SDKs obey this header, and so do we: where the upstream itself sees no use in asking again.
+    let hopeless = head.headers.get("x-should-retry").is_some_and(|value| value == "false");
+    match head.status.as_u16() {
+        401 | 403 | 429 => Verdict::Closed,
+        400 | 404 if lacks_deployment(head.status, words) => Verdict::Closed,
+        408 | 500..=599 if hopeless => Verdict::Hopeless,
         408 | 500..=599 => Verdict::Sick,
         _ => Verdict::Keep,
+    }
+}
+
+/// A 404 that names something else than the deployment or the path is about an object that the caller named.
+fn lacks_deployment(status: StatusCode, words: &[u8]) -> bool {
+    const CODES: [&str; 5] = ["DeploymentNotFound", "404", "NotFound", "model_not_found", "not_found_error"];
+    let Some(Told { code, r#type, message }) = dialect::error::told(words) else {
+        return status == StatusCode::NOT_FOUND;
+    };
+    let known = |told: &Option<String>| told.as_deref().is_none_or(|told| CODES.contains(&told));
+    match status {
+        StatusCode::NOT_FOUND => known(&code.or(r#type)),
+        _ => {
+            code.as_deref() == Some("DeploymentNotFound")
+                || message.is_some_and(|message| message.contains("Could not find an existing deployment"))
+        }
     }
 }
 
@@ -71,15 +98,23 @@ pub fn deserves_fresh_connection(fault: &Fault, reused: bool) -> bool {
     }
 }
 
-/// Lets the key remember an answer: throttling closes its gate for the deployment, a failure counts towards its
-/// breaker, and anything else shows that it works.
-pub fn learn(candidate: &Candidate, head: &ResponseHeader) {
-    let (gates, deployment) = (&candidate.key.gates, &candidate.deployment.name);
+/// Lets the key remember an answer whose head came after `took`: throttling closes its gate for the deployment, a failure
+/// counts towards its breaker, and anything else shows that it works.
+pub fn learn(candidate: &Candidate, head: &ResponseHeader, took: Duration) {
+    let (memory, deployment, now) = (&candidate.key.memory, &candidate.deployment.name, Instant::now());
     if head.status == StatusCode::TOO_MANY_REQUESTS {
-        return gates.close(deployment, Instant::now(), azure::wait(&head.headers, SystemTime::now()));
+        return memory.gates.close(deployment, now, azure::wait(&head.headers, SystemTime::now()));
     }
-    gates.passed(deployment);
-    note_health(candidate, status(head.status) != Verdict::Sick);
+    memory.gates.passed(deployment);
+    if head.status.is_success() {
+        memory.latency.answered(took, now);
+        if candidate.provider.balance == Balance::Headroom
+            && let Some(share) = azure::headroom(&head.headers)
+        {
+            memory.headroom.told(deployment, share, now);
+        }
+    }
+    note_health(candidate, !(head.status.is_server_error() || head.status == StatusCode::REQUEST_TIMEOUT));
 }
 
 /// The same for an attempt without an answer.
@@ -93,7 +128,7 @@ pub fn learn_fault(candidate: &Candidate, fault: &Fault) {
 pub fn learn_rejection(candidate: &Candidate, throttled: Option<Option<Duration>>) -> Verdict {
     match throttled {
         Some(hint) => {
-            candidate.key.gates.close(&candidate.deployment.name, Instant::now(), hint);
+            candidate.key.memory.gates.close(&candidate.deployment.name, Instant::now(), hint);
             Verdict::Closed
         }
         None => {
@@ -103,9 +138,18 @@ pub fn learn_rejection(candidate: &Candidate, throttled: Option<Option<Duration>
     }
 }
 
+/// The same for a stream that failed after the caller had seen some of it. One that took too long, or that the upstream
+/// ended with words of its own, may be the caller's doing.
+pub fn learn_break(candidate: &Candidate, reason: &str) {
+    if !matches!(reason, "request_timeout" | "error_event") {
+        note_health(candidate, false);
+    }
+}
+
 fn note_health(candidate: &Candidate, works: bool) {
-    let (key, rules, now) = (&candidate.key, &candidate.breaker, Instant::now());
-    let change = if works { key.breaker.worked(rules, now) } else { key.breaker.failed(rules, now) };
+    let (key, rules, now) = (&candidate.key, &candidate.provider.breaker, Instant::now());
+    let breaker = &key.memory.breaker;
+    let change = if works { breaker.worked(rules, now) } else { breaker.failed(rules, now) };
     match change {
         Some(Change::Opened) => log::warn!("key `{}` keeps failing and is left alone for {:?}", key.name, rules.open),
         Some(Change::Closed) => log::info!("key `{}` works again", key.name),

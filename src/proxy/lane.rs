@@ -3,20 +3,22 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use bytes::Bytes;
 use http::StatusCode;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::time::timeout;
 
-use super::exchange::{Attempt, Caller, Candidate, Choice, Plan, Received, Reply};
+use super::exchange::{Attempt, Caller, Candidate, Plan, Received, Reply};
+use super::pick::{Pick, Picked};
 use super::refuse::{Refusal, Stop};
-use super::relay::{Relay, Route};
+use super::relay::{Answered, Relay, Route};
 use super::send::Prepared;
 use super::{judge, pick, send};
 use crate::azure;
-use crate::base::KeySet;
 use crate::dialect::Operation;
-use crate::routing::{Course, Next, RetryBudget, Verdict};
+use crate::pool::Waiting;
+use crate::routing::{Course, Leg, Next, RetryBudget, Verdict};
 use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
 use crate::upstream::{self, Connections, Fault};
@@ -24,8 +26,10 @@ use crate::upstream::{self, Connections, Fault};
 /// How long a caller may take nothing of an answer that is the gateway's own.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// An answer that is not wanted is read over up to this size and time, for the sake of its connection.
-const LEFT_BEHIND: usize = 64 * 1024;
+/// Answers up to this size are read to judge them, or read over for the sake of their connections.
+const SHORT: usize = 64 * 1024;
+
+/// How long the reading over may take.
 const LEAVING: Duration = Duration::from_millis(200);
 
 /// What the lane works with: the earlier stages' results, and where to note its own.
@@ -46,110 +50,161 @@ pub struct Lane<'a> {
     pub reply: &'a mut Reply,
 }
 
+/// What an attempt left: shown to the caller if no other attempt takes its place.
+enum Left {
+    Answer(Box<Answered>),
+    Refusal(Box<Refusal>),
+}
+
 impl Lane<'_> {
     /// Sends the request, to another key where that helps, and relays the answer.
     pub async fn run(mut self) -> Result<(), Stop> {
         self.budget.earn();
-        let (all, most) = (pick::keys(self.plan), self.most_retries());
-        let mut course = Course::new(all.clone(), most);
-        let mut candidate = self.pick(&all)?;
+        let leg = |target: &super::exchange::Target| Leg {
+            keys: target.keys.clone(),
+            most_retries: target.provider.retries.most,
+        };
+        let mut course = Course::new(self.plan.targets.iter().map(leg).collect());
+        let mut picked = self.untried(&mut course).ok_or_else(|| pick::none(self.plan, self.snapshot))?;
         loop {
-            let rules = &self.snapshot.client;
-            let form = send::Form { operation: self.operation, path: self.path };
-            let prepared = send::prepare(self.session.req_header(), form, self.plan, &candidate, rules)?;
-            let deadline = self.started + candidate.timeouts.request;
-            let sent_before = self.attempts.len();
-            let answered = self.attempt(&candidate, &prepared, deadline).await?;
-            let verdict = match &answered {
-                Ok((_, head)) => judge::status(head.status),
-                Err(fault) => judge::failure(fault),
-            };
-            let sent = u32::try_from(self.attempts.len() - sent_before).unwrap_or(u32::MAX);
-            match (self.another(&mut course, &candidate, sent, verdict).await?, answered) {
-                (Some(next), Ok((exchange, _))) => {
-                    self.leave(exchange).await;
-                    candidate = next;
+            let candidate = picked.candidate;
+            let prepared = self.prepare(&candidate)?;
+            let (verdict, left) = match self.ask(&candidate, &prepared, picked.waiting).await? {
+                Ok(answered) => {
+                    let verdict = judge::answer(&answered.head, &answered.words());
+                    (verdict, Left::Answer(Box::new(answered)))
                 }
-                (Some(next), Err(_)) => candidate = next,
-                (None, Ok((exchange, head))) => {
-                    let replaceable = course.goes_on(candidate.index) && head.status.is_success();
-                    let hint = azure::wait(&head.headers, SystemTime::now());
-                    match self.relay(&candidate, &prepared, exchange, head, replaceable).await {
+                Err(fault) => (judge::failure(&fault), Left::Refusal(Box::new(fault.into()))),
+            };
+            let (verdict, left) = match (verdict, left) {
+                (Verdict::Keep, Left::Answer(answered)) => {
+                    let hint = azure::wait(&answered.head.headers, SystemTime::now());
+                    let replaceable =
+                        answered.head.status.is_success() && course.goes_on(candidate.index, self.attempts.len());
+                    match self.relay(&candidate, &prepared, *answered, replaceable).await {
                         Err(Stop::Rejected { refusal, throttled }) => {
-                            let verdict = self.reject(&candidate, throttled.then_some(hint));
-                            match self.another(&mut course, &candidate, 0, verdict).await? {
-                                Some(next) => candidate = next,
-                                None => return Err(self.last(*refusal).into()),
-                            }
+                            (self.reject(&candidate, throttled.then_some(hint)), Left::Refusal(refusal))
                         }
                         ended => return ended,
                     }
                 }
-                (None, Err(fault)) => return Err(self.last(Refusal::from(fault)).into()),
+                judged => judged,
+            };
+            match self.another(&mut course, &candidate, verdict).await? {
+                Some(next) => {
+                    self.leave(left).await;
+                    picked = next;
+                }
+                None => return self.end_with(&candidate, &prepared, left).await,
             }
         }
     }
 
-    fn most_retries(&self) -> u32 {
-        match &self.plan.choice {
-            Choice::Pool { provider, .. } => self.snapshot.providers[*provider].retries.most,
-            Choice::Direct(_) => 0,
+    fn prepare(&self, candidate: &Candidate) -> Result<Prepared, Refusal> {
+        let form = send::Form { operation: self.operation, path: self.path };
+        send::prepare(self.session.req_header(), form, self.plan, candidate, &self.snapshot.client)
+    }
+
+    fn pick(&self, course: &Course) -> Pick<'_> {
+        let target = &self.plan.targets[course.leg()];
+        Pick { target, snapshot: self.snapshot, session: self.plan.session, now: Instant::now() }
+    }
+
+    /// An untried key of the present leg, else of the next ones.
+    fn untried(&self, course: &mut Course) -> Option<Picked> {
+        loop {
+            let picked = self.pick(course).next(&course.untried());
+            if picked.is_some() || !course.next_leg() {
+                return picked;
+            }
         }
     }
 
-    fn pick(&self, among: &KeySet) -> Result<Candidate, Refusal> {
-        pick::next(self.plan, self.snapshot, among).ok_or_else(|| pick::none(self.plan, self.snapshot))
-    }
-
-    /// The candidate to try next, when there is reason and leave to try again. Waits where it is the same one.
+    /// The candidate to try next, when there is reason and leave to try again. Waits where it has failed before.
     async fn another(
         &mut self,
         course: &mut Course,
         tried: &Candidate,
-        sent: u32,
         verdict: Verdict,
-    ) -> Result<Option<Candidate>, Stop> {
-        match course.after(tried.index, sent, verdict, self.budget) {
-            Next::Stop => Ok(None),
-            Next::Elsewhere(keys) => Ok(pick::next(self.plan, self.snapshot, &keys)),
-            Next::Again(keys, times) => {
-                let wait = self.backoff(times);
-                if Instant::now() + wait >= self.started + tried.timeouts.request {
-                    return Ok(None);
-                }
-                let session = &mut *self.session;
-                let waited = self.reply.waiting(async {
-                    tokio::select! {
-                        biased;
-                        () = pingora::time::sleep(wait) => Ok(()),
-                        () = caller_leaves(session) => Err(Stop::CallerLeft),
-                    }
-                });
-                waited.await?;
-                Ok(pick::next(self.plan, self.snapshot, &keys))
-            }
+    ) -> Result<Option<Picked>, Stop> {
+        let paid = match course.after(tried.index, self.attempts.len(), verdict, self.budget) {
+            Next::Stop => return Ok(None),
+            Next::Elsewhere => return Ok(self.untried(course)),
+            Next::Beyond => course.next_leg().then(|| self.untried(course)).flatten(),
+            Next::Again(times) => match self.pick(course).next(&course.untried()) {
+                Some(fresh) => Some(fresh),
+                None => match self.after_a_while(course, tried, times).await? {
+                    Some(again) => Some(again),
+                    None => course.next_leg().then(|| self.untried(course)).flatten(),
+                },
+            },
+        };
+        if paid.is_none() {
+            self.budget.give_back();
         }
+        Ok(paid)
+    }
+
+    /// A key that has failed before, once it had some time to recover.
+    async fn after_a_while(&mut self, course: &Course, tried: &Candidate, times: u32) -> Result<Option<Picked>, Stop> {
+        let (keys, wait) = (course.unshut(), self.backoff(tried, times));
+        let late = Instant::now() + wait >= self.started + tried.provider.timeouts.request;
+        if late || !self.pick(course).any_open(&keys) {
+            return Ok(None);
+        }
+        let session = &mut *self.session;
+        let waited = self.reply.waiting(async {
+            tokio::select! {
+                biased;
+                () = pingora::time::sleep(wait) => Ok(()),
+                () = caller_leaves(session) => Err(Stop::CallerLeft),
+            }
+        });
+        waited.await?;
+        Ok(self.pick(course).next(&keys))
     }
 
     /// Doubling with every time, and a random part of that, so that callers who failed together do not come back together.
-    fn backoff(&self, times: u32) -> Duration {
-        let Choice::Pool { provider, .. } = &self.plan.choice else { return Duration::ZERO };
-        let retries = self.snapshot.providers[*provider].retries;
+    fn backoff(&self, tried: &Candidate, times: u32) -> Duration {
+        let retries = tried.provider.retries;
         let doubled = retries.first_wait.saturating_mul(1u32.checked_shl(times - 1).unwrap_or(u32::MAX));
         doubled.min(retries.longest_wait).mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 
     /// Reads over a short answer that nobody wants, so that its connection can be used again.
-    async fn leave(&self, mut exchange: upstream::Exchange) {
-        let drain = async {
-            let (mut chunks, mut length) = (Vec::new(), 0);
-            while length < LEFT_BEHIND && exchange.read(&mut chunks).await.unwrap_or(false) {
-                length += chunks.drain(..).map(|chunk| chunk.len()).sum::<usize>();
-            }
-        };
-        // What takes longer is closed instead.
-        let _ = timeout(LEAVING, drain).await;
+    async fn leave(&self, left: Left) {
+        let Left::Answer(answered) = left else { return };
+        let Answered { mut exchange, whole, .. } = *answered;
+        if !whole {
+            let drain = async {
+                let (mut chunks, mut length) = (Vec::new(), 0);
+                while length < SHORT && exchange.read(&mut chunks).await.unwrap_or(false) {
+                    length += chunks.drain(..).map(|chunk| chunk.len()).sum::<usize>();
+                }
+            };
+            // What takes longer is closed instead.
+            let _ = timeout(LEAVING, drain).await;
+        }
         exchange.end(self.connections).await;
+    }
+
+    /// There is no other attempt: what the last one left is the caller's.
+    async fn end_with(&mut self, candidate: &Candidate, prepared: &Prepared, left: Left) -> Result<(), Stop> {
+        let left = match left {
+            Left::Refusal(refusal) => return Err(self.last(*refusal).into()),
+            Left::Answer(answered) => answered,
+        };
+        if let Some(refusal) = judge::credential_refused(&left.head, candidate, self.caller) {
+            self.leave(Left::Answer(left)).await;
+            return Err(self.last(refusal).into());
+        }
+        match self.relay(candidate, prepared, *left, false).await {
+            Err(Stop::Rejected { refusal, throttled }) => {
+                self.reject(candidate, throttled.then_some(None));
+                Err(self.last(*refusal).into())
+            }
+            ended => ended,
+        }
     }
 
     fn last(&self, refusal: Refusal) -> Refusal {
@@ -158,29 +213,27 @@ impl Lane<'_> {
 
     /// An answer turned out broken before any of it was shown. `throttled` holds the answer's hint when it was for that.
     fn reject(&mut self, candidate: &Candidate, throttled: Option<Option<Duration>>) -> Verdict {
-        let outcome = if throttled.is_some() { "throttled" } else { "broken" };
-        self.metrics.attempt(&candidate.key.label, outcome);
-        if let Some(attempt) = self.attempts.last_mut() {
-            attempt.outcome = outcome;
-        }
+        self.came_to(if throttled.is_some() { "throttled" } else { "broken" });
         self.reply.status = None;
         self.reply.stream_failure = None;
         judge::learn_rejection(candidate, throttled)
+    }
+
+    /// The last attempt came to another end than its head had promised.
+    fn came_to(&mut self, outcome: &'static str) {
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.outcome = outcome;
+        }
     }
 
     async fn relay(
         &mut self,
         candidate: &Candidate,
         prepared: &Prepared,
-        exchange: upstream::Exchange,
-        head: ResponseHeader,
+        answered: Answered,
         replaceable: bool,
     ) -> Result<(), Stop> {
-        if let Some(refusal) = judge::credential_refused(&head, candidate, self.caller) {
-            self.leave(exchange).await;
-            return Err(self.last(refusal).into());
-        }
-        let throttled = head.status == StatusCode::TOO_MANY_REQUESTS;
+        let throttled = answered.head.status == StatusCode::TOO_MANY_REQUESTS;
         let route = Route {
             received: self.received,
             rules: &self.snapshot.client,
@@ -190,7 +243,7 @@ impl Lane<'_> {
             replaceable,
             soonest: throttled.then(|| pick::soonest(self.plan, self.snapshot)).flatten(),
             hide_usage: prepared.hide_usage,
-            deadline: self.started + candidate.timeouts.request,
+            deadline: self.started + candidate.provider.timeouts.request,
             started: self.started,
         };
         let relay = Relay {
@@ -200,16 +253,23 @@ impl Lane<'_> {
             reply: &mut *self.reply,
             route,
         };
-        relay.run(exchange, head).await
+        let ended = relay.run(answered).await;
+        if let (Some(reason), false) = (self.reply.stream_failure, matches!(ended, Err(Stop::Rejected { .. }))) {
+            self.came_to(reason);
+            judge::learn_break(candidate, reason);
+        }
+        ended
     }
 
     /// One attempt on a candidate, with one fresh connection when a pooled one turned out to be closing.
-    async fn attempt(
+    async fn ask(
         &mut self,
         candidate: &Candidate,
         prepared: &Prepared,
-        deadline: Instant,
-    ) -> Result<Result<(upstream::Exchange, ResponseHeader), Fault>, Stop> {
+        waiting: Waiting,
+    ) -> Result<Result<Answered, Fault>, Stop> {
+        let limit = candidate.provider.timeouts.request;
+        let deadline = self.started + limit;
         let mut fresh = false;
         loop {
             let begun = Instant::now();
@@ -224,22 +284,20 @@ impl Lane<'_> {
                     }
                 })
             };
-            let answered =
-                answered.await.inspect_err(|_| self.note(candidate, "caller_left", begun.elapsed(), None))?;
-            let limit = candidate.timeouts.request;
+            let answered = answered.await.inspect_err(|_| self.note(candidate, "caller_left", begun, None))?;
             let Ok(answered) = answered else {
-                self.note(candidate, "request_timeout", begun.elapsed(), None);
+                self.note(candidate, "request_timeout", begun, None);
                 return Err(Refusal::timed_out(limit).into());
             };
             match answered {
-                Ok((exchange, head)) => {
-                    let id = head.headers.get("apim-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
-                    self.note(candidate, judge::outcome(head.status), begun.elapsed(), id);
-                    judge::learn(candidate, &head);
-                    return Ok(Ok((exchange, head)));
+                Ok(answered) => {
+                    drop(waiting);
+                    self.note(candidate, judge::outcome(answered.head.status), begun, Some(&answered.head));
+                    judge::learn(candidate, &answered.head, begun.elapsed());
+                    return Ok(Ok(answered));
                 }
                 Err((fault, reused)) => {
-                    self.note(candidate, judge::fault(&fault), begun.elapsed(), None);
+                    self.note(candidate, judge::fault(&fault), begun, None);
                     if fresh || !judge::deserves_fresh_connection(&fault, reused) {
                         judge::learn_fault(candidate, &fault);
                         return Ok(Err(fault));
@@ -250,27 +308,37 @@ impl Lane<'_> {
         }
     }
 
-    fn note(&mut self, candidate: &Candidate, outcome: &'static str, duration: Duration, upstream_id: Option<String>) {
-        self.metrics.attempt(&candidate.key.label, outcome);
-        self.attempts.push(Attempt { candidate: candidate.clone(), outcome, duration, upstream_id });
+    fn note(&mut self, candidate: &Candidate, outcome: &'static str, begun: Instant, head: Option<&ResponseHeader>) {
+        let id = head.and_then(|head| head.headers.get("apim-request-id")).and_then(|id| id.to_str().ok());
+        self.attempts.push(Attempt {
+            candidate: candidate.clone(),
+            outcome,
+            duration: begun.elapsed(),
+            upstream_id: id.map(str::to_owned),
+        });
     }
 }
 
-/// Sends the request and waits for the answer's head.
+/// Sends the request and waits for the answer's head, and for its words where it takes those to judge it.
 async fn exchange(
     connections: &Connections,
     candidate: &Candidate,
     prepared: &Prepared,
     fresh: bool,
-) -> Result<(upstream::Exchange, ResponseHeader), (Fault, bool)> {
-    let limits = candidate.timeouts.exchange;
+) -> Result<Answered, (Fault, bool)> {
+    let limits = candidate.provider.timeouts.exchange;
     let host = &candidate.key.host;
     let begun = upstream::Exchange::begin(connections, host, &prepared.head, prepared.body.clone(), limits, fresh);
     let mut exchange = begun.await?;
-    match exchange.head().await {
-        Ok(head) => Ok((exchange, head)),
-        Err(fault) => Err((fault, exchange.reused)),
+    // An answer that had begun was worked on: its connection is no reason to ask again.
+    let head = exchange.head().await.map_err(|fault| (fault, exchange.reused))?;
+    let (mut read, mut whole) = (Vec::new(), false);
+    if judge::needs_words(head.status) {
+        while !whole && read.iter().map(Bytes::len).sum::<usize>() < SHORT {
+            whole = !exchange.read(&mut read).await.map_err(|fault| (fault, false))?;
+        }
     }
+    Ok(Answered { exchange, head, read, whole })
 }
 
 /// Waits for a future until a moment. Pingora's coarse timers: a precise one of the runtime's would wake the event loop

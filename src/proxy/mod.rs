@@ -24,6 +24,7 @@ mod receive;
 mod refuse;
 mod relay;
 mod send;
+mod session;
 mod settle;
 mod stream;
 
@@ -95,7 +96,7 @@ impl Gateway {
         if let Some(document) = local::answer(received, operation, query, caller, &snapshot)? {
             return local::send(session, received, &document, &mut exchange.reply).await;
         }
-        let path = send::path(operation).ok_or_else(|| Refusal::not_served(operation.name()))?;
+        let path = send::path(operation).ok_or_else(|| Refusal::not_served(operation.name(), "azure"))?;
         let (body, members) = receive::body(session, snapshot.largest_body, &mut exchange.reply).await?;
         let plan = &*exchange.plan.insert(plan::make(received, caller, &snapshot, body, members)?);
         let lane = Lane {

@@ -1,90 +1,116 @@
-//! Stage 5: The next candidate: whose turn it is among the keys that may serve the request and whose gates are open.
+//! Stage 5: The next candidate: which of the keys that may serve the request takes it, among those whose gates are open
+//! and who are not sick.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::direct;
-use super::exchange::{Candidate, Choice, Plan};
+use super::exchange::{Candidate, Plan, Target};
 use super::refuse::Refusal;
 use crate::base::KeySet;
 use crate::catalog::Deployment;
+use crate::pool::{Balance, Rotation, Session, Waiting};
 use crate::snapshot::{Key, Snapshot};
 
-/// All keys that may serve the request.
-pub fn keys(plan: &Plan) -> KeySet {
-    match &plan.choice {
-        Choice::Direct(_) => KeySet::from_iter([0]),
-        Choice::Pool { keys, .. } => keys.clone(),
-    }
+/// A candidate, and the place that it takes among those who wait for its key.
+pub struct Picked {
+    pub candidate: Candidate,
+    /// Held until the answer's head is there.
+    pub waiting: Waiting,
 }
 
-/// The next key in turn among these, of the best priority that has an open one.
-pub fn next(plan: &Plan, snapshot: &Snapshot, among: &KeySet) -> Option<Candidate> {
-    let provider = match &plan.choice {
-        Choice::Direct(key) => {
-            return Some(Candidate {
-                provider: direct::PROVIDER.clone(),
-                index: 0,
-                key: Arc::clone(key),
-                deployment: Deployment::literal(&plan.model),
-                timeouts: snapshot.direct_timeouts,
-                breaker: snapshot.direct_breaker,
-            });
+/// Picks among the keys of one target.
+pub struct Pick<'a> {
+    pub target: &'a Target,
+    pub snapshot: &'a Snapshot,
+    pub session: Option<Session>,
+    pub now: Instant,
+}
+
+impl Pick<'_> {
+    /// The next key among these, of the best priority that has an open one.
+    pub fn next(&self, among: &KeySet) -> Option<Picked> {
+        let provider = &self.target.provider;
+        let open = |key: usize| among.contains(key) && self.is_open(key);
+        let index = provider.tiers.iter().find_map(|tier| {
+            let tier = tier.and(&self.target.keys);
+            tier.iter().any(open).then(|| self.of_tier(&tier, open)).flatten()
+        })?;
+        let key = Arc::clone(&provider.keys[index]);
+        Some(Picked {
+            waiting: key.memory.latency.wait(),
+            candidate: Candidate { provider: Arc::clone(provider), index, deployment: self.deployment(index), key },
+        })
+    }
+
+    /// Whether any of these keys could be asked now.
+    pub fn any_open(&self, among: &KeySet) -> bool {
+        among.iter().any(|key| self.is_open(key))
+    }
+
+    /// One of the keys of a priority that are open: the session's own if it may, else as the provider balances.
+    fn of_tier(&self, tier: &KeySet, open: impl Fn(usize) -> bool) -> Option<usize> {
+        let provider = &self.target.provider;
+        // The turns are those of all keys that may serve, tried or not: what is left shares in the same proportion.
+        let rotation = provider.rotations.of(tier);
+        // Entering last: it makes this request the probe of a breaker that is half-open.
+        let enter = |key: &usize| provider.keys[*key].memory.breaker.enter(&provider.breaker, self.now);
+        let used_last = self.session.and_then(|session| provider.sessions.key(session));
+        let own = used_last.filter(|key| open(*key) && rotation.has_room(*key, self.now));
+        let chosen = own.or_else(|| self.balanced(&rotation, &open)).filter(enter);
+        let in_turn = || rotation.next_open(|key| open(key) && enter(&key));
+        // Keys without any weight have no turns, but serve while no other is open.
+        let key = chosen.or_else(in_turn).or_else(|| tier.iter().find(|key| open(*key) && enter(key)))?;
+        rotation.count(key, self.now);
+        self.session.into_iter().for_each(|session| provider.sessions.remember(session, key));
+        Some(key)
+    }
+
+    fn balanced(&self, rotation: &Rotation, open: impl Fn(usize) -> bool) -> Option<usize> {
+        let keys = &self.target.provider.keys;
+        match self.target.provider.balance {
+            Balance::Weighted => rotation.next_open(open),
+            Balance::LeastLatency => {
+                rotation.cheaper_of_two(fastrand::f64, open, |key| keys[key].memory.latency.cost())
+            }
+            Balance::Headroom => {
+                let share = |key: usize| keys[key].memory.headroom.share(&self.deployment(key).name, self.now);
+                rotation.by_share(fastrand::f64, open, share)
+            }
         }
-        Choice::Pool { provider, .. } => *provider,
-    };
-    let (entry, all, now) = (&snapshot.providers[provider], keys(plan), Instant::now());
-    let open = |key: usize| {
-        among.contains(key)
-            && entry.keys[key].breaker.admits(&entry.breaker, now)
-            && wait(plan, snapshot, &entry.keys[key], key, now).is_none()
-    };
-    // Entering last: it makes this request the probe of a breaker that is half-open.
-    let enter = |key: &usize| entry.keys[*key].breaker.enter(&entry.breaker, now);
-    // The turns are those of all keys that may serve, tried or not: what is left shares in the same proportion.
-    let turn = entry.tiers.iter().find_map(|tier| {
-        let tier = tier.and(&all);
-        let turn = || entry.rotations.of(&tier).next_open(open).or_else(|| tier.iter().find(|key| open(*key)));
-        tier.iter().any(open).then(turn).flatten().filter(enter)
-    })?;
-    Some(Candidate {
-        provider: entry.label.clone(),
-        index: turn,
-        key: Arc::clone(&entry.keys[turn]),
-        deployment: deployment(plan, snapshot, turn),
-        timeouts: entry.timeouts,
-        breaker: entry.breaker,
-    })
+    }
+
+    fn is_open(&self, key: usize) -> bool {
+        let provider = &self.target.provider;
+        provider.keys[key].memory.breaker.admits(&provider.breaker, self.now) && self.wait(key).is_none()
+    }
+
+    /// How long until a key's gate opens. The deployment's name is worked out only when some gate of the key is closed.
+    fn wait(&self, index: usize) -> Option<Duration> {
+        let key: &Key = &self.target.provider.keys[index];
+        let gates = &key.memory.gates;
+        if gates.are_open(self.now) { None } else { gates.wait(&self.deployment(index).name, self.now) }
+    }
+
+    fn deployment(&self, key: usize) -> Deployment {
+        let catalog = &self.snapshot.catalog;
+        let Target { model, deployment, place, .. } = self.target;
+        let Some(place) = *place else { return Deployment::literal(model) };
+        let outright = deployment.as_ref().and_then(|name| catalog.offered(place, key, name));
+        outright.unwrap_or_else(|| catalog.deployment(place, key, model))
+    }
 }
 
 /// Why there is none: every gate is closed, or no key is there at all.
 pub fn none(plan: &Plan, snapshot: &Snapshot) -> Refusal {
     match soonest(plan, snapshot) {
-        Some(wait) => Refusal::all_throttled(&plan.model, wait),
-        None => Refusal::no_key(&plan.model),
+        Some(wait) => Refusal::all_throttled(plan.model(), wait),
+        None => Refusal::no_key(plan.model()),
     }
 }
 
-/// How long until the first closed gate opens; `None` when one is open already, or there is none.
+/// How long until the first closed gate opens, over all models that may answer; `None` when one is open already.
 pub fn soonest(plan: &Plan, snapshot: &Snapshot) -> Option<Duration> {
-    let Choice::Pool { provider, keys, .. } = &plan.choice else { return None };
-    let (entry, now) = (&snapshot.providers[*provider], Instant::now());
-    keys.iter().map(|key| wait(plan, snapshot, &entry.keys[key], key, now)).min().flatten()
-}
-
-/// How long until a key's gate opens. The deployment's name is worked out only when some gate of the key is closed.
-fn wait(plan: &Plan, snapshot: &Snapshot, key: &Key, index: usize, now: Instant) -> Option<Duration> {
-    if key.gates.are_open(now) { None } else { key.gates.wait(&deployment(plan, snapshot, index).name, now) }
-}
-
-fn deployment(plan: &Plan, snapshot: &Snapshot, key: usize) -> Deployment {
-    let catalog = &snapshot.catalog;
-    match &plan.choice {
-        Choice::Pool { provider, deployment: Some(name), .. } => {
-            let offered = catalog.offered(*provider, key, name);
-            offered.unwrap_or_else(|| catalog.deployment(*provider, key, &plan.model))
-        }
-        Choice::Pool { provider, deployment: None, .. } => catalog.deployment(*provider, key, &plan.model),
-        Choice::Direct(_) => Deployment::literal(&plan.model),
-    }
+    let now = Instant::now();
+    let picks = plan.targets.iter().map(|target| Pick { target, snapshot, session: None, now });
+    picks.flat_map(|pick| pick.target.keys.iter().map(move |key| pick.wait(key)).collect::<Vec<_>>()).min().flatten()
 }

@@ -8,8 +8,9 @@ use bytes::Bytes;
 use super::admit;
 use super::body::Body;
 use super::direct;
-use super::exchange::{Caller, Choice, Plan, Received};
+use super::exchange::{Caller, Plan, Received, Target};
 use super::refuse::Refusal;
+use super::session;
 use crate::azure::{Addressing, ApiVersion};
 use crate::base::Label;
 use crate::catalog::Resolved;
@@ -19,6 +20,9 @@ use crate::snapshot::Snapshot;
 
 /// Longest model or deployment name. Azure's own end at 64 characters; an alias may say more.
 const LONGEST_NAME: usize = 256;
+
+/// Models that a request may name as its fallbacks.
+const MOST_FALLBACKS: usize = 16;
 
 /// Decides where the request may go.
 ///
@@ -34,25 +38,25 @@ pub fn make(
     let deployment = optional_text(&members, "deployment")?.map(Cow::into_owned);
     deployment.as_deref().map_or(Ok(()), |name| check_name("deployment", name))?;
     let endpoint = optional_text(&members, "endpoint")?.map(Cow::into_owned);
-    check_fallbacks(&members)?;
     check_look_alikes(&members)?;
-    let (choice, model, model_label) = match caller {
+    let asked = fallbacks(&members)?;
+    let (targets, model_label) = match caller {
         Caller::Direct { credential, endpoint: header } => {
             let named = header.as_deref().or(endpoint.as_deref()).ok_or_else(Refusal::missing_endpoint)?;
-            let key = direct::key(named, credential, snapshot)?;
             let model = requested.strip_prefix("azure/").unwrap_or(&requested).to_owned();
-            (Choice::Direct(Arc::new(key)), deployment.unwrap_or(model), snapshot.catalog.other().clone())
+            let target = direct::target(named, credential, deployment.unwrap_or(model), snapshot)?;
+            (vec![target], snapshot.catalog.other().clone())
         }
         Caller::Virtual(_) if endpoint.is_some() => return Err(admit::virtual_key_with_endpoint()),
         Caller::Anonymous if endpoint.is_some() => return Err(admit::endpoint_without_key()),
-        Caller::Virtual(key) => pooled(&requested, deployment, Some(key), snapshot)?,
-        Caller::Anonymous => pooled(&requested, deployment, None, snapshot)?,
+        Caller::Virtual(key) => targets(&requested, deployment, Some(key), asked, snapshot)?,
+        Caller::Anonymous => targets(&requested, deployment, None, asked, snapshot)?,
     };
     let version = received.path_model.as_ref().and(received.api_version.as_deref());
     Ok(Plan {
-        choice,
-        model,
+        targets,
         model_label,
+        session: session::of(received, caller, &requested, &members, &body),
         echo: echo(&requested, &members),
         stream: members.last("stream").and_then(|member| member.as_bool()).unwrap_or(false),
         wants_usage: wants_usage(&members),
@@ -97,16 +101,6 @@ fn optional_text<'a>(members: &'a Members, name: &'static str) -> Result<Option<
     }
 }
 
-fn check_fallbacks(members: &Members) -> Result<(), Refusal> {
-    match members.last("fallbacks") {
-        Some(fallbacks) if !fallbacks.is_null() && fallbacks.as_strings().is_none() => {
-            let message = "the field `fallbacks` must be an array of names like `provider/model`";
-            Err(Refusal::new(400, "bad_request", message).param("fallbacks"))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// A member like `Model` means nothing here, but might to an upstream that ignores case: what was authorised would
 /// not be what is served.
 fn check_look_alikes(members: &Members) -> Result<(), Refusal> {
@@ -120,26 +114,66 @@ fn check_look_alikes(members: &Members) -> Result<(), Refusal> {
     }
 }
 
-fn pooled(
+/// The model that was asked for and its fallbacks: the caller's own list, else the configured one. Of the configured ones
+/// those that this caller may not use are left out.
+fn targets(
+    requested: &str,
+    deployment: Option<String>,
+    caller: Option<&Arc<VirtualKey>>,
+    asked: Option<Vec<String>>,
+    snapshot: &Snapshot,
+) -> Result<(Vec<Target>, Label), Refusal> {
+    let (first, label) = target(requested, deployment, caller, snapshot)?;
+    let mut targets = vec![first];
+    match asked {
+        Some(asked) => {
+            for other in &asked {
+                let found = target(other, None, caller, snapshot);
+                targets.push(found.map_err(|refusal| refusal.param("fallbacks"))?.0);
+            }
+        }
+        None => {
+            let others = snapshot.fallbacks.of(&targets[0].provider.name, &targets[0].model);
+            targets
+                .extend(others.iter().filter_map(|other| target(other, None, caller, snapshot).ok()).map(|(it, _)| it));
+        }
+    }
+    Ok((targets, label))
+}
+
+fn fallbacks(members: &Members) -> Result<Option<Vec<String>>, Refusal> {
+    let refuse = |message: String| Refusal::new(400, "bad_request", message).param("fallbacks");
+    let Some(member) = members.last("fallbacks").filter(|member| !member.is_null()) else { return Ok(None) };
+    let wrong = || refuse("the field `fallbacks` must be an array of names like `provider/model`".to_owned());
+    let names = member.as_strings().ok_or_else(wrong)?;
+    if names.len() > MOST_FALLBACKS {
+        let count = names.len();
+        return Err(refuse(format!("the field `fallbacks` has {count} names; at most {MOST_FALLBACKS} are tried")));
+    }
+    names.iter().try_for_each(|name| check_name("fallbacks", name))?;
+    Ok(Some(names))
+}
+
+fn target(
     requested: &str,
     deployment: Option<String>,
     caller: Option<&Arc<VirtualKey>>,
     snapshot: &Snapshot,
-) -> Result<(Choice, String, Label), Refusal> {
-    let Resolved { provider, model, mut keys, label } = snapshot.catalog.resolve(requested)?;
-    let entry = &snapshot.providers[provider];
+) -> Result<(Target, Label), Refusal> {
+    let Resolved { provider: place, model, mut keys, label } = snapshot.catalog.resolve(requested)?;
+    let provider = Arc::clone(&snapshot.providers[place]);
     if let Some(key) = caller {
-        admit::permit(key, &entry.name, model)?;
+        admit::permit(key, &provider.name, model)?;
         if let Some(allowed) = &key.keys {
-            keys = keys.and(&allowed[provider]);
+            keys = keys.and(&allowed[place]);
         }
     }
     if let Some(deployment) = &deployment {
         let offers = |key: &usize| {
             let catalog = &snapshot.catalog;
-            let own = || catalog.deployment(provider, *key, model).name.eq_ignore_ascii_case(deployment);
+            let own = || catalog.deployment(place, *key, model).name.eq_ignore_ascii_case(deployment);
             let permitted = caller.is_none_or(|caller| caller.permits_model(deployment).is_ok()) || own();
-            permitted && catalog.offered(provider, *key, deployment).is_some()
+            permitted && catalog.offered(place, *key, deployment).is_some()
         };
         keys = keys.iter().filter(offers).collect();
         if keys.is_empty() {
@@ -151,7 +185,7 @@ fn pooled(
         let message = format!("none of the keys that this caller may use serves model `{model}`");
         return Err(Refusal::new(403, "model_not_allowed", message).param("model"));
     }
-    Ok((Choice::Pool { provider, keys, deployment }, model.to_owned(), label))
+    Ok((Target { provider, place: Some(place), keys, model: model.to_owned(), deployment }, label))
 }
 
 /// The caller's spelling as it stood in the body, or of the name in the path.

@@ -12,6 +12,7 @@ use super::body::Body;
 use super::exchange::{Received, Reply};
 use super::lane::{PATIENCE, caller_takes};
 use super::refuse::{Refusal, Stop};
+use super::session;
 use crate::base::ids;
 use crate::dialect::{Dialect, Members, Peek, Surface, classify, query_value};
 
@@ -22,7 +23,8 @@ const BODY_IDLE: Duration = Duration::from_secs(30);
 const BODY_TOTAL: Duration = Duration::from_secs(300);
 
 /// Top-level members of a request that the gateway acts on.
-const FIELDS: &[&str] = &["model", "stream", "stream_options", "deployment", "endpoint", "fallbacks"];
+const FIELDS: &[&str] =
+    &["model", "stream", "stream_options", "deployment", "endpoint", "fallbacks", "prompt_cache_key"];
 
 /// Understands the head. There is always a record, so that a refusal carries the request's id and speaks the dialect
 /// of its path; the refusal is there when the path is no operation.
@@ -38,6 +40,7 @@ pub fn head(session: &ServerSession, trusted_proxies: &[IpNet]) -> (Received, Op
         api_version: query_value(head.uri.query().unwrap_or_default(), "api-version").map(Cow::into_owned),
         dialect: Dialect::OpenAi,
         address: address(session, trusted_proxies),
+        session: session::named(head),
         retry_count: text("x-stainless-retry-count").and_then(|count| count.parse().ok()),
     };
     // The path as it was sent decides, and nothing else does: not the `Host` header, and not the host of an

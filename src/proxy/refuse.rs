@@ -115,9 +115,10 @@ impl Refusal {
     }
 
     /// An operation that the upstream has, and that this version does not forward.
-    pub fn not_served(operation: &str) -> Self {
-        let message =
-            format!("the operation `{operation}` on provider `azure` is not served by this version of the gateway");
+    pub fn not_served(operation: &str, provider: &str) -> Self {
+        let message = format!(
+            "the operation `{operation}` on provider `{provider}` is not served by this version of the gateway"
+        );
         Self::new(400, "unsupported_operation", message)
     }
 

@@ -43,6 +43,16 @@ pub struct Route<'a> {
     pub started: Instant,
 }
 
+/// An answer whose head is there.
+pub struct Answered {
+    pub exchange: upstream::Exchange,
+    pub head: ResponseHeader,
+    /// What was read of the body to judge the answer.
+    pub read: Vec<Bytes>,
+    /// That was all of it.
+    pub whole: bool,
+}
+
 pub struct Relay<'a> {
     pub session: &'a mut ServerSession,
     pub connections: &'a Connections,
@@ -51,12 +61,20 @@ pub struct Relay<'a> {
     pub route: Route<'a>,
 }
 
+impl Answered {
+    /// What was read of the body.
+    pub fn words(&self) -> Vec<u8> {
+        self.read.concat()
+    }
+}
+
 impl Relay<'_> {
-    pub async fn run(mut self, exchange: upstream::Exchange, head: ResponseHeader) -> Result<(), Stop> {
+    pub async fn run(mut self, answered: Answered) -> Result<(), Stop> {
+        let Answered { exchange, head, read, whole } = answered;
         let of = |name: header::HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
         let readable = matches!(of(header::CONTENT_ENCODING), "" | "identity");
         let media = of(header::CONTENT_TYPE).split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-        if media == "text/event-stream" {
+        if media == "text/event-stream" && read.is_empty() {
             self.reply.stream = true;
             return match readable {
                 true => stream::relay(&mut self, exchange, head).await,
@@ -64,21 +82,18 @@ impl Relay<'_> {
             };
         }
         let editable = readable && head.status.is_success();
-        self.plain(exchange, head, editable).await
+        self.plain(Answered { exchange, head, read, whole }, editable).await
     }
 
     /// A plain answer: held until complete, then sent with its length.
-    async fn plain(
-        &mut self,
-        mut exchange: upstream::Exchange,
-        head: ResponseHeader,
-        editable: bool,
-    ) -> Result<(), Stop> {
-        let (mut rope, mut length) = (Vec::new(), 0);
+    async fn plain(&mut self, answered: Answered, editable: bool) -> Result<(), Stop> {
+        let Answered { mut exchange, head, read: mut rope, whole } = answered;
+        let mut length = rope.iter().map(Bytes::len).sum::<usize>();
         let mut answer = Answer::new(Some(self.route.echo.clone()));
-        loop {
+        let mut more = !whole;
+        while more {
             let mut chunks = Vec::new();
-            let more = self.read(&mut exchange, &mut chunks).await.map_err(Stop::rejected)?;
+            more = self.read(&mut exchange, &mut chunks).await.map_err(Stop::rejected)?;
             for chunk in chunks {
                 length += chunk.len();
                 if editable {
@@ -86,10 +101,7 @@ impl Relay<'_> {
                 }
                 rope.push(chunk);
             }
-            if !more {
-                break;
-            }
-            if length > HELD {
+            if more && length > HELD {
                 return self.pass_on(exchange, head, rope, editable).await;
             }
         }
@@ -145,7 +157,7 @@ impl Relay<'_> {
 
     /// Reads more of the answer; watches the caller and the clock meanwhile.
     async fn read(&mut self, exchange: &mut upstream::Exchange, chunks: &mut Vec<Bytes>) -> Result<bool, Stop> {
-        let limit = self.route.candidate.timeouts.request;
+        let limit = self.route.candidate.provider.timeouts.request;
         let (session, deadline) = (&mut *self.session, self.route.deadline);
         let read = self.reply.waiting(async {
             tokio::select! {
@@ -202,7 +214,7 @@ impl Relay<'_> {
     pub async fn begin(&mut self, head: ResponseHeader) -> Result<(), Stop> {
         self.reply.status = Some(head.status);
         let write = self.session.write_response_header(Box::new(head));
-        self.reply.waiting(caller_takes(self.route.candidate.timeouts.exchange.idle, write)).await
+        self.reply.waiting(caller_takes(self.route.candidate.provider.timeouts.exchange.idle, write)).await
     }
 
     pub async fn send_all(&mut self, parts: Vec<Bytes>) -> Result<(), Stop> {
@@ -232,7 +244,7 @@ impl Relay<'_> {
     async fn write(&mut self, piece: Bytes, end: bool) -> Result<(), Stop> {
         self.reply.bytes_out += piece.len() as u64;
         let write = self.session.write_response_body(piece, end);
-        self.reply.waiting(caller_takes(self.route.candidate.timeouts.exchange.idle, write)).await
+        self.reply.waiting(caller_takes(self.route.candidate.provider.timeouts.exchange.idle, write)).await
     }
 
     /// The answer has begun and cannot be completed.

@@ -10,6 +10,7 @@ use crate::azure::{self, Addressing, ApiVersion};
 use crate::catalog::Family;
 use crate::dialect::Operation;
 use crate::dialect::splice::Edits;
+use crate::provider::{self, KeyHeader, Service};
 use crate::snapshot::ClientRules;
 use crate::upstream::Segment;
 
@@ -46,8 +47,10 @@ pub fn prepare(
     candidate: &Candidate,
     rules: &ClientRules,
 ) -> Result<Prepared, Refusal> {
+    let provider = &candidate.provider;
     if candidate.deployment.family == Family::Anthropic {
-        return Err(Refusal::not_served(&format!("{} on a Claude deployment", form.operation.name())));
+        let what = format!("{} on a Claude deployment", form.operation.name());
+        return Err(Refusal::not_served(&what, &provider.name));
     }
     let version = match (&plan.version, candidate.key.version.addressing()) {
         (Some(asked), Addressing::Classic) => asked,
@@ -56,7 +59,11 @@ pub fn prepare(
     let edits = Changes::of(form.operation, plan, candidate, version);
     let pieces = edits.edits.pieces(plan.body.len());
     let length = edits.edits.length_after(plan.body.len());
-    let target = azure::target(&candidate.key.host.endpoint.base_path, version, &candidate.deployment.name, form.path);
+    let base = &candidate.key.host.endpoint.base_path;
+    let target = match provider.service {
+        Service::Azure => azure::target(base, version, &candidate.deployment.name, form.path),
+        Service::OpenAi | Service::Anthropic => provider::target(base, form.path),
+    };
     let head = head(caller, &target, length, candidate, rules)?;
     Ok(Prepared { head, body: plan.body.segments(&pieces), hide_usage: edits.hide_usage })
 }
@@ -151,9 +158,23 @@ fn head(
     head.insert_header(header::ACCEPT_ENCODING, HeaderValue::from_static("identity")).map_err(invalid)?;
     head.insert_header(header::CONTENT_TYPE, HeaderValue::from_static("application/json")).map_err(invalid)?;
     head.insert_header(header::CONTENT_LENGTH, length).map_err(invalid)?;
-    let (name, credential) = key.credential.clone().ok_or_else(|| no_credential(&key.name))?;
-    head.insert_header(name, credential).map_err(invalid)?;
+    match (&key.credential, candidate.provider.service) {
+        (Some(credential), _) => {
+            let (name, value) = credential.header(key_header(candidate.deployment.family));
+            head.insert_header(name, value).map_err(invalid)?;
+        }
+        // A service of the operator's own may ask for none.
+        (None, Service::OpenAi) => {}
+        (None, Service::Azure | Service::Anthropic) => return Err(no_credential(&key.name)),
+    }
     Ok(head)
+}
+
+fn key_header(family: Family) -> KeyHeader {
+    match family {
+        Family::OpenAi => KeyHeader::OpenAi,
+        Family::Anthropic => KeyHeader::Anthropic,
+    }
 }
 
 fn no_credential(key: &str) -> Refusal {

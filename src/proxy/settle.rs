@@ -103,8 +103,11 @@ pub fn settle(exchange: &Exchange, labels: &Labels, metrics: &Metrics) {
     let status = reply.status.map_or(CALLER_LEFT, |status| status.as_u16());
     let last = exchange.attempts.last();
     let model = exchange.plan.as_ref().map_or(&labels.none, |plan| &plan.model_label);
-    let provider = last.map_or(&labels.none, |attempt| &attempt.candidate.provider);
+    let provider = last.map_or(&labels.none, |attempt| &attempt.candidate.provider.label);
     let key = last.map_or(&labels.none, |attempt| &attempt.candidate.key.label);
+    for attempt in &exchange.attempts {
+        metrics.attempt(&attempt.candidate.key.label, attempt.outcome);
+    }
     metrics.request(RequestSeries { operation, provider, key, model, status, caller });
     count_tokens(reply.usage.as_ref(), model, caller, labels, metrics);
     let duration = exchange.started.elapsed();
@@ -122,7 +125,7 @@ pub fn settle(exchange: &Exchange, labels: &Labels, metrics: &Metrics) {
         caller: caller.text(),
         client_address: received.address,
         operation: operation.text(),
-        model: exchange.plan.as_ref().map(|plan| plan.model.as_str()),
+        model: exchange.plan.as_ref().map(|plan| plan.model()),
         status,
         code: reply.code,
         cause: reply.cause.as_deref(),
@@ -161,7 +164,7 @@ fn count_tokens(usage: Option<&Usage>, model: &Label, caller: &Label, labels: &L
 
 fn tried(attempt: &Attempt) -> Tried<'_> {
     Tried {
-        provider: attempt.candidate.provider.text(),
+        provider: &attempt.candidate.provider.name,
         key: &attempt.candidate.key.name,
         deployment: &attempt.candidate.deployment.name,
         outcome: attempt.outcome,

@@ -195,7 +195,7 @@ async fn wait(
             Wake::Read(read) => return Ok(read),
             Wake::CallerLeft => return Err(Stop::CallerLeft.into()),
             Wake::Deadline => {
-                let refusal = Refusal::timed_out(relay.route.candidate.timeouts.request);
+                let refusal = Refusal::timed_out(relay.route.candidate.provider.timeouts.request);
                 return Err(Ending::Failed { reason: "request_timeout", refusal: Box::new(refusal) });
             }
             Wake::Tick => {

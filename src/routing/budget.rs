@@ -34,6 +34,11 @@ impl RetryBudget {
         let spend = |balance: i64| (balance >= RETRY).then(|| balance - RETRY);
         self.balance.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_ok()
     }
+
+    /// A retry that was taken was not used: there was nobody to ask.
+    pub fn give_back(&self) {
+        self.balance.fetch_add(RETRY, Ordering::Relaxed);
+    }
 }
 
 #[cfg(test)]

@@ -4,4 +4,4 @@ mod budget;
 mod course;
 
 pub use budget::RetryBudget;
-pub use course::{Course, Next, Verdict};
+pub use course::{Course, Leg, Next, Verdict};

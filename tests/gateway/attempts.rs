@@ -14,6 +14,10 @@ const CHAT: &str = "/v1/chat/completions";
 
 /// A simulated Azure that tells keys apart, and a gateway with a key for each name, in order of priority where asked.
 async fn keys(names: &[&str], priorities: &[u32]) -> (Running, Gateway) {
+    keys_with(names, priorities, json!({"retry_backoff_initial": 20, "first_byte_timeout_in_seconds": 2})).await
+}
+
+async fn keys_with(names: &[&str], priorities: &[u32], network: Value) -> (Running, Gateway) {
     let accepted = names.iter().map(|name| (*name).to_owned()).collect();
     let azure = azure_with(Settings { keys: accepted, ..Settings::default() }).await;
     let mut config = config(&azure.base_url());
@@ -24,8 +28,7 @@ async fn keys(names: &[&str], priorities: &[u32]) -> (Running, Gateway) {
         key
     };
     config["providers"]["azure"]["keys"] = names.iter().enumerate().map(entry).collect();
-    config["providers"]["azure"]["network_config"] =
-        json!({"retry_backoff_initial": 20, "first_byte_timeout_in_seconds": 2});
+    config["providers"]["azure"]["network_config"] = network;
     let gateway = Gateway::start(&config).await;
     (azure, gateway)
 }
@@ -200,7 +203,7 @@ async fn traps_15_retries_stay_a_fraction_while_everything_fails() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn traps_20_the_body_arrives_whole_at_the_second_upstream_at_any_size() {
-    let (azure, gateway) = keys(&["a", "b"], &[0, 1]).await;
+    let (azure, gateway) = keys_with(&["a", "b"], &[0, 1], json!({})).await;
     azure
         .script(
             &Script::default()

@@ -19,7 +19,7 @@ fn key(name: &str, aliases: &[(&str, &str)], models: &[&str]) -> KeyNames {
 }
 
 fn catalog() -> Catalog {
-    let provider = |name: &str, keys| ProviderNames { name: name.into(), keys };
+    let provider = |name: &str, keys| ProviderNames { name: name.into(), family: None, keys };
     Catalog::new(vec![
         provider("west", vec![key("w", &[("shared", "w-shared"), ("only-west", "w1")], &["literal-west", "gpt-*"])]),
         provider(
@@ -73,8 +73,11 @@ fn a_name_that_nobody_spells_out_goes_to_azure_where_azure_takes_it() {
 
 #[test]
 fn else_to_the_first_provider_that_takes_it() {
-    let provider =
-        |name: &str, models: &[&str]| ProviderNames { name: name.into(), keys: vec![key(name, &[], models)] };
+    let provider = |name: &str, models: &[&str]| ProviderNames {
+        name: name.into(),
+        family: None,
+        keys: vec![key(name, &[], models)],
+    };
     let catalog =
         Catalog::new(vec![provider("one", &["a-*"]), provider("two", &["a-*", "b-*"]), provider("azure", &["c-*"])]);
     let of = |name: &str| catalog.resolve(name).map(|found| found.provider).ok();
@@ -105,7 +108,7 @@ fn a_disabled_or_blacklisting_key_does_not_serve() {
     off.enabled = false;
     let mut refusing = key("refusing", &[("m", "d")], &["*"]);
     refusing.blacklist = Globs::new(["m", "no-*"]);
-    let catalog = Catalog::new(vec![ProviderNames { name: "azure".into(), keys: vec![off, refusing] }]);
+    let catalog = Catalog::new(vec![ProviderNames { name: "azure".into(), family: None, keys: vec![off, refusing] }]);
     assert!(catalog.resolve("m").is_err());
     assert!(catalog.resolve("no-1").is_err());
     assert_eq!(catalog.resolve("yes").unwrap().keys, KeySet::from_iter([1]));

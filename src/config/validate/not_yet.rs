@@ -14,9 +14,7 @@ pub const NOT_YET: &[(&str, &str)] = &[
     ("providers.*.keys.*.azure_key_config.managed_identity_client_id", "managed identities are not used"),
     ("providers.*.keys.*.aliases.*.azure", "the key's own endpoint and version are used"),
     ("providers.*.keys.*.rate_limit", "the key is not limited"),
-    ("providers.*.balance", "keys are chosen by weight"),
     ("providers.*.health_check", "endpoints are not probed"),
-    ("fallbacks", "requests are not tried with another model"),
     ("governance.virtual_keys.*.budget", "spending is not limited"),
     ("governance.virtual_keys.*.rate_limit", "the key is not limited"),
     ("governance.virtual_keys.*.team", "teams have no limits"),
@@ -28,11 +26,8 @@ pub const NOT_YET: &[(&str, &str)] = &[
 ];
 
 /// Types of providers that are not served, with what to know.
-pub const PROVIDERS_NOT_YET: &[(ProviderKind, &str)] = &[
-    (ProviderKind::Openai, "no request is sent to this provider"),
-    (ProviderKind::Anthropic, "no request is sent to this provider"),
-    (ProviderKind::OpenaiCompatible, "no request is sent to this provider"),
-];
+pub const PROVIDERS_NOT_YET: &[(ProviderKind, &str)] =
+    &[(ProviderKind::Anthropic, "no request is sent to this provider")];
 
 /// What to know of Azure keys without an API key, while only API keys are used.
 pub const TOKENS_NOT_YET: Option<&str> = Some("only API keys are used, so that this key fails");
