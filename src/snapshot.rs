@@ -14,6 +14,7 @@ use crate::base::globs::Globs;
 use crate::base::{KeySet, Label};
 use crate::catalog::Catalog;
 use crate::governance::Callers;
+use crate::objects::Origin;
 use crate::pool::{Balance, BreakerRules, Memory, Rotations, Sessions};
 use crate::provider::{Credential, Service};
 use crate::upstream::{Host, Limits};
@@ -46,6 +47,8 @@ pub struct ClientRules {
     pub forward_headers: Vec<HeaderName>,
     pub strip_filter_results: bool,
     pub routing_headers: bool,
+    /// Callers may use each other's stored objects.
+    pub share_objects: bool,
 }
 
 pub struct Provider {
@@ -72,6 +75,8 @@ pub struct Key {
     /// `None` when the key has no credential.
     pub credential: Option<Credential>,
     pub version: ApiVersion,
+    /// The resource it leads to, which knows what it made and nobody else does.
+    pub origin: Origin,
     /// How the key has behaved.
     pub memory: Arc<Memory>,
     /// Added to every request, over a caller's.

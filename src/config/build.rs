@@ -7,10 +7,11 @@ use http::{HeaderName, HeaderValue};
 use jiff::Timestamp;
 
 use super::file::{self, File, ProviderKind};
-use crate::azure::ApiVersion;
+use crate::azure::{self, ApiVersion};
 use crate::base::{Endpoint, KeySet, Label, Secret};
 use crate::catalog::{Api, Catalog, Family, KeyNames, ProviderNames};
 use crate::governance::{Callers, VirtualKey};
+use crate::objects::Origin;
 use crate::pool::{Balance, BreakerRules, Rotations};
 use crate::provider::{Credential, Service};
 use crate::snapshot::{ClientRules, Fallbacks, Key, Provider, Retries, Snapshot, Timeouts};
@@ -52,6 +53,7 @@ fn client(client: &file::Client) -> ClientRules {
         forward_headers: forward.filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok()).collect(),
         strip_filter_results: client.strip_content_filter_results,
         routing_headers: client.routing_headers,
+        share_objects: client.share_objects,
     }
 }
 
@@ -133,8 +135,14 @@ fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provide
     let same =
         |old: &&Arc<Key>| *old.name == *key.name && old.host.endpoint == endpoint && old.credential == credential;
     let same = old.and_then(|old| old.keys.iter().find(same));
+    // Which account of another service a credential belongs to is not known, so the key's name stands for it.
+    let origin = match service {
+        Service::Azure => Origin::new(&azure::resource(&endpoint)),
+        Service::OpenAi | Service::Anthropic => Origin::new(&format!("{}#{}", azure::resource(&endpoint), key.name)),
+    };
     Key {
         name: key.name.as_str().into(),
+        origin,
         label: Label::new(&key.name),
         host: Arc::new(Host::new(endpoint, address, rules)),
         credential,

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::Dialect;
 use super::error::{self, ErrorView};
+use super::filter_results;
 use super::sse::{Frame, Frames};
 use super::stream::{ChunkTransform, Progress, Stitch, StreamFault};
 use super::usage::Usage;
@@ -44,6 +45,7 @@ pub struct EchoStream<E> {
     events: E,
     frames: Frames,
     echo: Option<Bytes>,
+    strip_filter_results: bool,
     progress: Progress,
 }
 
@@ -57,10 +59,21 @@ impl<E: Events + Default> EchoStream<E> {
 impl<E: Events> EchoStream<E> {
     /// The same for events that are read in a way of their own.
     pub fn of(events: E, echo: Option<Bytes>) -> Self {
-        Self { events, frames: Frames::default(), echo, progress: Progress::default() }
+        Self { events, frames: Frames::default(), echo, strip_filter_results: false, progress: Progress::default() }
+    }
+
+    /// Removes content filter results too.
+    pub fn without_filter_results(mut self) -> Self {
+        self.strip_filter_results = true;
+        self
     }
 
     fn relay(&mut self, frame: Frame, out: &mut Stitch<'_>) {
+        let stripped = self.strip_filter_results.then(|| filter_results::remove(&frame.data()?)).flatten();
+        if let Some(data) = stripped {
+            let edits = self.note(&data);
+            return out.new_part(frame.with_data(&edited(&data, edits)));
+        }
         let Some(range) = frame.single_data_range() else { return self.relay_lines(&frame, out) };
         let mut done = 0;
         for (place, new) in self.note(&frame.raw[range.clone()]) {
@@ -78,14 +91,7 @@ impl<E: Events> EchoStream<E> {
         if edits.is_empty() {
             return out.keep(frame.raw.clone());
         }
-        let (mut edited, mut done) = (Vec::with_capacity(data.len()), 0);
-        for (place, new) in edits {
-            edited.extend_from_slice(&data[done..place.start]);
-            edited.extend_from_slice(&new);
-            done = place.end;
-        }
-        edited.extend_from_slice(&data[done..]);
-        out.new_part(frame.with_data(&edited));
+        out.new_part(frame.with_data(&edited(&data, edits)));
     }
 
     /// Counts the event, and says what is to be replaced in it, in order.
@@ -105,6 +111,18 @@ impl<E: Events> EchoStream<E> {
         }
         edits
     }
+}
+
+/// The data with other parts in the place of some.
+fn edited(data: &[u8], edits: Vec<(Range<usize>, Bytes)>) -> Vec<u8> {
+    let (mut edited, mut done) = (Vec::with_capacity(data.len()), 0);
+    for (place, new) in edits {
+        edited.extend_from_slice(&data[done..place.start]);
+        edited.extend_from_slice(&new);
+        done = place.end;
+    }
+    edited.extend_from_slice(&data[done..]);
+    edited
 }
 
 impl<E: Events> ChunkTransform for EchoStream<E> {

@@ -1,6 +1,7 @@
 //! The exchange lane: operations with a JSON body. The attempts are an ordinary loop, since the body is held and
 //! nothing goes to the caller before the answer is known to be worth having.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -10,14 +11,17 @@ use pingora::protocols::http::ServerSession;
 use pingora::time::timeout;
 
 use super::exchange::{Attempt, Caller, Candidate, Plan, Received, Reply};
+use super::form::Form;
 use super::pick::{Pick, Picked};
+use super::reading::Reading;
 use super::refuse::{Refusal, Stop};
 use super::relay::{Answered, Relay, Route};
 use super::send::Prepared;
 use super::{judge, pick, send};
 use crate::azure;
-use crate::dialect::Operation;
+use crate::catalog::Deployment;
 use crate::pool::Waiting;
+use crate::provider::Service;
 use crate::routing::{Course, Leg, Next, RetryBudget, Verdict};
 use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
@@ -39,9 +43,7 @@ pub struct Lane<'a> {
     pub metrics: &'a Metrics,
     pub snapshot: &'a Snapshot,
     pub received: &'a Received,
-    pub operation: Operation,
-    /// The operation's path at the upstream.
-    pub path: &'static str,
+    pub form: Form,
     pub caller: &'a Caller,
     pub plan: &'a Plan,
     pub budget: &'a RetryBudget,
@@ -101,8 +103,18 @@ impl Lane<'_> {
     }
 
     fn prepare(&self, candidate: &Candidate) -> Result<Prepared, Refusal> {
-        let form = send::Form { operation: self.operation, path: self.path };
-        send::prepare(self.session.req_header(), form, self.plan, candidate, &self.snapshot.client)
+        let images = self.image_deployment(candidate);
+        send::prepare(self.session.req_header(), &self.form, self.plan, candidate, images, &self.snapshot.client)
+    }
+
+    /// Azure wants to know which deployment makes the images of a response.
+    fn image_deployment(&self, candidate: &Candidate) -> Option<Deployment> {
+        let model = self.plan.objects.image_model.as_ref().filter(|_| candidate.provider.service == Service::Azure)?;
+        let mut targets = self.plan.targets.iter();
+        let place = targets.find(|target| Arc::ptr_eq(&target.provider, &candidate.provider))?.place;
+        let plain = || Deployment::literal(model);
+        let bare = model.strip_prefix(&*format!("{}/", candidate.provider.name)).unwrap_or(model);
+        Some(place.map_or_else(plain, |place| self.snapshot.catalog.deployment(place, candidate.index, bare)))
     }
 
     fn pick(&self, course: &Course) -> Pick<'_> {
@@ -238,11 +250,16 @@ impl Lane<'_> {
             received: self.received,
             rules: &self.snapshot.client,
             candidate,
-            echo: &self.plan.echo,
+            reading: Reading {
+                operation: self.form.operation,
+                echo: self.plan.echo.clone(),
+                hide_usage: prepared.hide_usage,
+                bound: self.plan.objects.outward(candidate.key.origin),
+                strip_filter_results: self.snapshot.client.strip_filter_results,
+            },
             attempts: self.attempts.len(),
             replaceable,
             soonest: throttled.then(|| pick::soonest(self.plan, self.snapshot)).flatten(),
-            hide_usage: prepared.hide_usage,
             deadline: self.started + candidate.provider.timeouts.request,
             started: self.started,
         };

@@ -15,11 +15,14 @@ mod admit;
 mod body;
 mod direct;
 mod exchange;
+mod form;
 mod judge;
 mod lane;
 mod local;
+mod objects;
 mod pick;
 mod plan;
+mod reading;
 mod receive;
 mod refuse;
 mod relay;
@@ -44,6 +47,7 @@ use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
 use crate::upstream::Connections;
 use exchange::Exchange;
+use form::Form;
 use lane::Lane;
 use refuse::{Refusal, Stop};
 use settle::Labels;
@@ -96,17 +100,24 @@ impl Gateway {
         if let Some(document) = local::answer(received, operation, query, caller, &snapshot)? {
             return local::send(session, received, &document, &mut exchange.reply).await;
         }
-        let path = send::path(operation).ok_or_else(|| Refusal::not_served(operation.name(), "azure"))?;
-        let (body, members) = receive::body(session, snapshot.largest_body, &mut exchange.reply).await?;
-        let plan = &*exchange.plan.insert(plan::make(received, caller, &snapshot, body, members)?);
+        let (plan, form) = if Form::is_about_object(operation) {
+            let planned = objects::plan(operation, received, query, caller, &snapshot)?;
+            receive::no_body(session, &mut exchange.reply).await?;
+            planned
+        } else {
+            let form = Form::of_model(operation).ok_or_else(|| Refusal::not_served(operation.name(), "azure"))?;
+            let reading = reading::Request::new(operation);
+            let (body, noted) = receive::body(session, snapshot.largest_body, reading, &mut exchange.reply).await?;
+            (plan::make(received, caller, &snapshot, body, noted)?, form)
+        };
+        let plan = &*exchange.plan.insert(plan);
         let lane = Lane {
             session,
             connections: &self.connections,
             metrics: &self.metrics,
             snapshot: &snapshot,
             received,
-            operation,
-            path,
+            form,
             caller,
             plan,
             budget: &self.budget,

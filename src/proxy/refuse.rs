@@ -13,9 +13,10 @@ use super::exchange::{Received, Reply};
 use super::lane::{PATIENCE, caller_takes};
 use crate::azure::UnknownVersion;
 use crate::catalog::Unresolved;
-use crate::dialect::error::{ErrorView, render, render_event};
+use crate::dialect::error::{ErrorView, render};
 use crate::dialect::operation::Unrouted;
 use crate::dialect::peek::JsonError;
+use crate::dialect::stream::ChunkTransform;
 use crate::dialect::{Dialect, Operation};
 use crate::governance::Denied;
 use crate::upstream::Fault;
@@ -308,8 +309,8 @@ pub async fn answer(
 }
 
 /// The error as the last event of a stream that has begun.
-pub fn event(dialect: Dialect, id: &str, refusal: &Refusal) -> Bytes {
-    render_event(dialect, &view(refusal, id))
+pub fn event(stream: &dyn ChunkTransform, dialect: Dialect, id: &str, refusal: &Refusal) -> Bytes {
+    stream.broken(dialect, &view(refusal, id))
 }
 
 fn view<'a>(refusal: &'a Refusal, id: &'a str) -> ErrorView<'a> {

@@ -18,6 +18,7 @@ mod models;
 mod operations;
 mod refusals;
 mod reload;
+mod responses;
 mod secrets;
 mod selection;
 mod slow_callers;

@@ -96,6 +96,16 @@ fn models_ids_and_reasoning_are_the_callers_and_nothing_else_changes() {
 }
 
 #[test]
+fn filter_results_are_removed_when_wanted() {
+    let filters = STREAM.replace("\"error\":null", "\"content_filters\":[{\"blocked\":false}],\"error\":null");
+    for input in [filters.clone(), filters.replace('\n', "\r\n")] {
+        let (out, progress) = run(bound().without_filter_results(), input.as_bytes(), &[usize::MAX]);
+        assert_eq!(out.replace("\r\n", "\n"), as_the_caller_sees_it(STREAM));
+        assert_eq!((progress.events, progress.ended), (8, true));
+    }
+}
+
+#[test]
 fn traps_52_a_stream_begins_with_its_first_output() {
     let mut stream = bound();
     for (event, started) in STREAM.split_inclusive("\n\n").zip([false, false, false, true]) {

@@ -1,0 +1,70 @@
+//! What is asked of an upstream: method, path and query of an operation.
+
+use std::borrow::Cow;
+
+use http::Method;
+
+use crate::azure;
+use crate::dialect::Operation;
+
+/// The form of a request at the upstream.
+#[derive(Debug, Clone)]
+pub struct Form {
+    pub operation: Operation,
+    pub method: Method,
+    /// Below the deployment or `/openai/v1`, encoded.
+    pub path: Cow<'static, str>,
+    /// Encoded.
+    pub query: String,
+    pub place: Place,
+}
+
+/// Where an operation stands at Azure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Below a deployment, or below `/openai/v1`: as the key's version has it.
+    Deployment,
+    /// Below `/openai/v1` alone.
+    V1,
+}
+
+impl Form {
+    /// The form of an operation that a model answers; `None` when it is no such operation, or not served.
+    pub fn of_model(operation: Operation) -> Option<Self> {
+        let (path, place) = match operation {
+            Operation::ChatCompletions => ("chat/completions", Place::Deployment),
+            Operation::Completions => ("completions", Place::Deployment),
+            Operation::Embeddings => ("embeddings", Place::Deployment),
+            Operation::Responses => ("responses", Place::V1),
+            Operation::ResponsesCompact => ("responses/compact", Place::V1),
+            Operation::ResponseInputTokens => ("responses/input_tokens", Place::V1),
+            _ => return None,
+        };
+        Some(Self { operation, method: Method::POST, path: path.into(), query: String::new(), place })
+    }
+
+    /// The form of an operation on an object that a resource keeps, by the resource's own `id`; `None` when it is no such
+    /// operation, or not served. `query` is encoded.
+    pub fn of_object(operation: Operation, id: &str, query: String) -> Option<Self> {
+        let id = azure::segment(id);
+        let (method, path) = match operation {
+            Operation::ResponseRetrieve => (Method::GET, format!("responses/{id}")),
+            Operation::ResponseDelete => (Method::DELETE, format!("responses/{id}")),
+            Operation::ResponseCancel => (Method::POST, format!("responses/{id}/cancel")),
+            Operation::ResponseInputItems => (Method::GET, format!("responses/{id}/input_items")),
+            _ => return None,
+        };
+        Some(Self { operation, method, path: path.into(), query, place: Place::V1 })
+    }
+
+    /// Whether the operation is about an object that a resource keeps.
+    pub fn is_about_object(operation: Operation) -> bool {
+        Self::of_object(operation, "", String::new()).is_some()
+    }
+
+    /// Whether requests and answers are those of the Responses dialect.
+    pub fn speaks_responses(operation: Operation) -> bool {
+        use Operation::{ResponseInputTokens, Responses, ResponsesCompact};
+        matches!(operation, Responses | ResponsesCompact | ResponseInputTokens) || Self::is_about_object(operation)
+    }
+}
