@@ -259,7 +259,6 @@ fn what_is_not_served_is_named() {
         ("/v1/chat/completions/chatcmpl-1", "stored_chat_completions"),
         ("/v1/realtime/client_secrets", "realtime_sessions"),
         ("/v1/realtime/calls", "realtime_calls"),
-        ("/v1/responses/input_tokens", "response_input_tokens"),
     ] {
         assert_eq!(classify("POST", path), Err(Unrouted::Unsupported { dialect: OpenAi, operation }), "{path}");
     }
