@@ -32,6 +32,7 @@ fn every_operation_has_a_route_and_a_name_of_its_own() {
         ("POST", "responses/resp_1/cancel", ResponseCancel, Some("resp_1")),
         ("GET", "responses/resp_1/input_items", ResponseInputItems, Some("resp_1")),
         ("POST", "responses/compact", ResponsesCompact, None),
+        ("POST", "responses/input_tokens", ResponseInputTokens, None),
         ("POST", "images/generations", ImageGenerations, None),
         ("POST", "images/edits", ImageEdits, None),
         ("POST", "audio/transcriptions", AudioTranscriptions, None),
