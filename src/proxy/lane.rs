@@ -139,22 +139,25 @@ impl Lane<'_> {
         tried: &Candidate,
         verdict: Verdict,
     ) -> Result<Option<Picked>, Stop> {
-        let paid = match course.after(tried.index, self.attempts.len(), verdict, self.budget) {
+        let times = match course.after(tried.index, self.attempts.len(), verdict, self.budget) {
             Next::Stop => return Ok(None),
             Next::Elsewhere => return Ok(self.untried(course)),
-            Next::Beyond => course.next_leg().then(|| self.untried(course)).flatten(),
-            Next::Again(times) => match self.pick(course).next(&course.untried()) {
-                Some(fresh) => Some(fresh),
-                None => match self.after_a_while(course, tried, times).await? {
-                    Some(again) => Some(again),
-                    None => course.next_leg().then(|| self.untried(course)).flatten(),
-                },
-            },
+            Next::Beyond => return Ok(self.beyond(course)),
+            Next::Again(times) => times,
         };
-        if paid.is_none() {
-            self.budget.give_back();
+        if let Some(fresh) = self.pick(course).next(&course.untried()) {
+            return Ok(Some(fresh));
         }
-        Ok(paid)
+        if let Some(again) = self.after_a_while(course, tried, times).await? {
+            return Ok(Some(again));
+        }
+        self.budget.give_back();
+        Ok(self.beyond(course))
+    }
+
+    /// A key of the next legs.
+    fn beyond(&self, course: &mut Course) -> Option<Picked> {
+        if course.next_leg() { self.untried(course) } else { None }
     }
 
     /// A key that has failed before, once it had some time to recover.

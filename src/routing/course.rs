@@ -30,7 +30,7 @@ pub enum Next {
     /// The same, but before the next leg a key that has failed may be tried once more, after a while; the number says how
     /// often a failure was made good so far.
     Again(u32),
-    /// The next leg.
+    /// The next leg, whose keys have not failed yet.
     Beyond,
 }
 
@@ -89,7 +89,8 @@ impl Course {
         sent < MOST_SENT && (others || self.has_retries() || self.has_next_leg())
     }
 
-    /// An attempt with `key` ended, after `sent` requests in all. A retry after a failure is paid from the budget.
+    /// An attempt with `key` ended, after `sent` requests in all. A retry of the same model after a failure is paid from the
+    /// budget.
     pub fn after(&mut self, key: usize, sent: usize, verdict: Verdict, budget: &RetryBudget) -> Next {
         self.tried.insert(key);
         if matches!(verdict, Verdict::Closed | Verdict::Hopeless) {
@@ -101,14 +102,12 @@ impl Course {
         if verdict == Verdict::Closed {
             return Next::Elsewhere;
         }
-        if !(self.has_retries() || self.has_next_leg()) || !budget.spend() {
-            return Next::Stop;
+        if self.has_retries() && budget.spend() {
+            self.retries += 1;
+            return Next::Again(self.retries);
         }
-        if !self.has_retries() {
-            return Next::Beyond;
-        }
-        self.retries += 1;
-        Next::Again(self.retries)
+        // Another model has not failed yet, so asking it adds nothing to a storm: sick ones are soon left alone altogether.
+        if self.has_next_leg() { Next::Beyond } else { Next::Stop }
     }
 
     fn keys(&self) -> &KeySet {
@@ -187,6 +186,8 @@ mod tests {
         assert!(course.goes_on(0, 3));
         assert_eq!(course.after(1, 4, Verdict::Sick, &budget), Next::Stop);
         assert!(!course.next_leg());
+        while budget.spend() {}
+        assert_eq!(Course::new(legs.to_vec()).after(0, 1, Verdict::Sick, &budget), Next::Beyond, "free of the budget");
     }
 
     #[test]

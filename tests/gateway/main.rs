@@ -2,12 +2,14 @@
 #![cfg(test)]
 
 mod attempts;
+mod balance;
 mod callers;
 mod chat;
 mod command_line;
 mod connections;
 mod direct;
 mod disconnect;
+mod fallbacks;
 mod honest_ends;
 mod hostile;
 mod http2_upstream;

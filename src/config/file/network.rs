@@ -15,8 +15,9 @@ use crate::base::{Endpoint, Secret};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NetworkConfig {
-    /// Address of the provider, without `/v1`. Types `openai` and `anthropic` know theirs; `openai_compatible` needs
-    /// it; for `azure` it stands in each key as `azure_key_config.endpoint`.
+    /// Address of the provider. `/v1` is added, unless the path names a version itself, as `/v1` or `/v1beta/openai` do.
+    /// Types `openai` and `anthropic` know theirs; `openai_compatible` needs it; for `azure` it stands in each key as
+    /// `azure_key_config.endpoint`.
     #[serde(deserialize_with = "form::optional::<EndpointText, _>")]
     #[schemars(with = "Option<EndpointText>")]
     pub base_url: Option<Endpoint>,

@@ -63,7 +63,7 @@ fn missing_endpoint(azure: &Place<'_>) {
 fn check_azure(config: &AzureKeyConfig, place: &Place<'_>) {
     match &config.endpoint {
         None => missing_endpoint(place),
-        Some(endpoint) => check_base(endpoint, ProviderKind::Azure, &place.member("endpoint")),
+        Some(endpoint) => check_base(endpoint, &place.member("endpoint")),
     }
     check_principal(config, place);
     if !config.authority_host.base_path.is_empty() {
@@ -134,6 +134,6 @@ fn check_alias(alias: &Alias, place: &Place<'_>) {
         model.error("the deployment's name has spaces around it or control characters in it; remove them");
     }
     if let Some(endpoint) = alias.azure.as_ref().and_then(|azure| azure.endpoint.as_ref()) {
-        check_base(endpoint, ProviderKind::Azure, &place.member("azure").member("endpoint"));
+        check_base(endpoint, &place.member("azure").member("endpoint"));
     }
 }

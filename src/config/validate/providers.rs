@@ -14,8 +14,8 @@ use crate::{
     upstream,
 };
 
-/// Ends of addresses that the gateway adds itself, longest first.
-const ADDED: [&str; 4] = ["/openai/v1", "/anthropic/v1", "/v1", "/anthropic"];
+/// Ends of Azure's addresses that the gateway adds itself, longest first.
+const ADDED: [&str; 5] = ["/openai/v1", "/anthropic/v1", "/v1", "/anthropic", "/openai"];
 
 pub fn check(file: &File, place: &Place<'_>) {
     if file.providers.is_empty() && !place.has_gaps() {
@@ -42,15 +42,22 @@ pub fn check(file: &File, place: &Place<'_>) {
     }
 }
 
-/// Checks that an address does not end in what is appended to it.
-pub fn check_base(endpoint: &Endpoint, kind: ProviderKind, place: &Place<'_>) {
-    let azure = (kind == ProviderKind::Azure).then_some("/openai");
+/// Checks that an address on Azure does not end in what is appended to it.
+pub fn check_base(endpoint: &Endpoint, place: &Place<'_>) {
     let path = endpoint.base_path.to_ascii_lowercase();
-    if let Some(end) = ADDED.into_iter().chain(azure).find(|end| path.ends_with(end)) {
+    if let Some(end) = ADDED.into_iter().find(|end| path.ends_with(end)) {
         place.error(format!("the address ends in `{end}`; leave that out, the gateway adds it"));
     } else if path.contains("/deployments") {
         place.error("the address names a deployment; end it before `/openai/deployments`");
     }
+}
+
+/// Whether somebody pasted the address of one operation in the place of the service's.
+fn ends_in_an_operation(endpoint: &Endpoint) -> bool {
+    let path = endpoint.base_path.to_ascii_lowercase();
+    ["/chat/completions", "/completions", "/embeddings", "/responses", "/messages", "/models"]
+        .into_iter()
+        .any(|operation| path.ends_with(operation))
 }
 
 fn check_name<'a>(name: &str, mut earlier: impl Iterator<Item = &'a str>, place: &Place<'_>) {
@@ -88,8 +95,10 @@ fn check_network(network: &NetworkConfig, kind: ProviderKind, place: &Place<'_>)
         (Some(_), ProviderKind::Azure) => {
             base_url.warn("this is ignored for Azure; the address stands in each key as `azure_key_config.endpoint`");
         }
-        (Some(endpoint), _) => check_base(endpoint, kind, &base_url),
-        (None, _) => {}
+        (Some(endpoint), _) if ends_in_an_operation(endpoint) => {
+            base_url.error("the address names an operation; end it before that, the gateway adds it");
+        }
+        _ => {}
     }
     headers::check_added(&network.extra_headers, &place.member("extra_headers"));
     if let Some(pem) = &network.ca_cert_pem {
