@@ -143,7 +143,11 @@ mod tests {
     #[test]
     fn a_resource_is_the_same_at_each_of_its_hosts() {
         let resource = |endpoint: &str| resource(&Endpoint::parse(endpoint).unwrap());
-        let hosts = ["https://acme.openai.azure.com", "https://acme.cognitiveservices.azure.com", "https://ACME.services.ai.azure.com/"];
+        let hosts = [
+            "https://acme.openai.azure.com",
+            "https://acme.cognitiveservices.azure.com",
+            "https://ACME.services.ai.azure.com/",
+        ];
         assert!(hosts.iter().all(|host| resource(host) == "acme@com"));
         assert_eq!(resource("https://acme.openai.azure.us"), "acme@us");
         assert_ne!(resource("https://x.azure-api.net/a"), resource("https://x.azure-api.net/b"));

@@ -11,6 +11,7 @@ use http::StatusCode;
 use crate::azure::ApiVersion;
 use crate::base::{KeySet, Label};
 use crate::catalog::Deployment;
+use crate::dialect::multipart;
 use crate::dialect::{Dialect, Members, Operation, Usage};
 use crate::governance::VirtualKey;
 use crate::pool::Session;
@@ -86,6 +87,8 @@ pub struct Plan {
     pub version: Option<ApiVersion>,
     /// What the request refers to of earlier ones.
     pub objects: Objects,
+    /// The form that the body is, where it is one.
+    pub form: Option<multipart::Form>,
     pub body: Body,
 }
 
@@ -157,6 +160,7 @@ impl Plan {
             wants_usage: false,
             version: None,
             objects,
+            form: None,
             body: Body::default(),
         }
     }

@@ -28,6 +28,16 @@ pub enum Place {
     V1,
 }
 
+/// How a request's body is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coding {
+    Json,
+    /// `multipart/form-data` (RFC 7578).
+    Form,
+    /// As the content type says.
+    Either,
+}
+
 impl Form {
     /// The form of an operation that a model answers; `None` when it is no such operation, or not served.
     pub fn of_model(operation: Operation) -> Option<Self> {
@@ -38,6 +48,11 @@ impl Form {
             Operation::Responses => ("responses", Place::V1),
             Operation::ResponsesCompact => ("responses/compact", Place::V1),
             Operation::ResponseInputTokens => ("responses/input_tokens", Place::V1),
+            Operation::ImageGenerations => ("images/generations", Place::V1),
+            Operation::ImageEdits => ("images/edits", Place::V1),
+            Operation::AudioTranscriptions => ("audio/transcriptions", Place::Deployment),
+            Operation::AudioTranslations => ("audio/translations", Place::Deployment),
+            Operation::AudioSpeech => ("audio/speech", Place::Deployment),
             _ => return None,
         };
         Some(Self { operation, method: Method::POST, path: path.into(), query: String::new(), place })
@@ -60,6 +75,21 @@ impl Form {
     /// Whether the operation is about an object that a resource keeps.
     pub fn is_about_object(operation: Operation) -> bool {
         Self::of_object(operation, "", String::new()).is_some()
+    }
+
+    /// What the body of a request is, other than an object in JSON.
+    pub fn coding(operation: Operation) -> Coding {
+        match operation {
+            Operation::AudioTranscriptions | Operation::AudioTranslations => Coding::Form,
+            Operation::ImageEdits => Coding::Either,
+            _ => Coding::Json,
+        }
+    }
+
+    /// Whether the operation makes images, transcripts or speech.
+    pub fn makes_media(operation: Operation) -> bool {
+        use Operation::{AudioSpeech, AudioTranscriptions, AudioTranslations, ImageEdits, ImageGenerations};
+        matches!(operation, ImageGenerations | ImageEdits | AudioTranscriptions | AudioTranslations | AudioSpeech)
     }
 
     /// Whether requests and answers are those of the Responses dialect.

@@ -36,6 +36,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use http::header::CONTENT_TYPE;
 use pingora::proxy::{ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
@@ -106,7 +107,8 @@ impl Gateway {
             planned
         } else {
             let form = Form::of_model(operation).ok_or_else(|| Refusal::not_served(operation.name(), "azure"))?;
-            let reading = reading::Request::new(operation);
+            let content_type = session.get_header(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+            let reading = reading::Request::new(operation, content_type)?;
             let (body, noted) = receive::body(session, snapshot.largest_body, reading, &mut exchange.reply).await?;
             (plan::make(received, caller, &snapshot, body, noted)?, form)
         };

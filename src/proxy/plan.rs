@@ -37,7 +37,7 @@ pub fn make(
     body: Body,
     noted: Noted,
 ) -> Result<Plan, Refusal> {
-    let Noted { members, references } = noted;
+    let Noted { members, references, form } = noted;
     let mut objects = Objects::of(caller, snapshot.client.share_objects);
     objects.refer(references)?;
     let requested = requested_model(received, &members)?;
@@ -78,6 +78,7 @@ pub fn make(
         session: session::of(received, caller, &requested, &members, &body),
         echo: Some(echo(&requested, &members)),
         objects,
+        form,
         stream: members.last("stream").and_then(|member| member.as_bool()).unwrap_or(false),
         wants_usage: wants_usage(&members),
         version: version

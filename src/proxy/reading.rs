@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::form::Form;
+use super::form::{Coding, Form};
 use super::refuse::Refusal;
 use crate::dialect::answer::Answer;
 use crate::dialect::chat::ChatStream;
+use crate::dialect::media::MediaStream;
+use crate::dialect::multipart::{self, Multipart};
 use crate::dialect::responses::{Bound, Named, References, ResponsesAnswer, ResponsesStream};
 use crate::dialect::stream::ChunkTransform;
 use crate::dialect::{Members, Operation, Peek, Usage};
@@ -16,10 +18,13 @@ use crate::dialect::{Members, Operation, Peek, Usage};
 const FIELDS: &[&str] =
     &["model", "stream", "stream_options", "deployment", "endpoint", "fallbacks", "prompt_cache_key"];
 
+/// The same of a form. The gateway's own fields are for bodies in JSON.
+const FORM_FIELDS: &[&str] = &["model", "stream"];
+
 /// Notes what matters of a request's body, in one pass while it arrives.
-pub struct Request {
-    peek: Peek,
-    references: Option<References>,
+pub enum Request {
+    Json { peek: Box<Peek>, references: Option<References> },
+    Form(Box<Multipart>),
 }
 
 /// What was noted.
@@ -27,23 +32,44 @@ pub struct Noted {
     pub members: Members,
     /// What a Responses request refers to.
     pub references: Vec<Named>,
+    /// The form that the body is.
+    pub form: Option<multipart::Form>,
 }
 
 impl Request {
-    pub fn new(operation: Operation) -> Self {
-        Self { peek: Peek::new(FIELDS), references: Form::speaks_responses(operation).then(References::default) }
+    /// For an operation whose request has that content type.
+    pub fn new(operation: Operation, content_type: &str) -> Result<Self, Refusal> {
+        let is_form = content_type.trim_start().to_ascii_lowercase().starts_with("multipart/");
+        if Form::coding(operation) == Coding::Form || (Form::coding(operation) == Coding::Either && is_form) {
+            return Ok(Self::Form(Box::new(Multipart::new(content_type)?)));
+        }
+        let references = Form::speaks_responses(operation).then(References::default);
+        Ok(Self::Json { peek: Box::new(Peek::new(FIELDS)), references })
     }
 
     pub fn feed(&mut self, chunk: &[u8]) -> Result<(), Refusal> {
-        self.references.iter_mut().for_each(|references| references.feed(chunk));
-        Ok(self.peek.feed(chunk)?)
+        match self {
+            Self::Json { peek, references } => {
+                references.iter_mut().for_each(|references| references.feed(chunk));
+                Ok(peek.feed(chunk)?)
+            }
+            Self::Form(form) => Ok(form.feed(chunk)?),
+        }
     }
 
     pub fn finish(self) -> Result<Noted, Refusal> {
-        let members = self.peek.finish()?;
+        let (peek, references) = match self {
+            Self::Json { peek, references } => (peek, references),
+            Self::Form(form) => {
+                let form = form.finish()?;
+                let members = form.members(FORM_FIELDS);
+                return Ok(Noted { members, references: Vec::new(), form: Some(form) });
+            }
+        };
+        let members = peek.finish()?;
         let too_many = || Refusal::new(400, "bad_request", "the input has too many items").param("input");
-        let references = self.references.map_or(Some(Vec::new()), References::finish).ok_or_else(too_many)?;
-        Ok(Noted { members, references })
+        let references = references.map_or(Some(Vec::new()), References::finish).ok_or_else(too_many)?;
+        Ok(Noted { members, references, form: None })
     }
 }
 
@@ -73,6 +99,9 @@ impl Reading {
             let stream = ResponsesStream::native(echo, self.bound.clone());
             return Box::new(if self.strip_filter_results { stream.without_filter_results() } else { stream });
         }
+        if Form::makes_media(self.operation) {
+            return Box::new(MediaStream::new(None));
+        }
         let stream = ChatStream::new(echo, self.hide_usage);
         Box::new(if self.strip_filter_results { stream.without_filter_results() } else { stream })
     }
@@ -82,7 +111,16 @@ impl Reading {
         if Form::speaks_responses(self.operation) {
             return Plain::Responses(ResponsesAnswer::new(echo, self.bound.clone()));
         }
+        if Form::makes_media(self.operation) {
+            return Plain::Chat(Answer::of_media(echo));
+        }
         Plain::Chat(Answer::new(echo))
+    }
+
+    /// Whether an answer of that media type is sound, pictures or plain text: nothing is read in it, and it passes as it
+    /// comes.
+    pub fn is_for_machines(&self, media: &str) -> bool {
+        Form::makes_media(self.operation) && media != "application/json"
     }
 
     /// Reads the usage of an answer that is not changed; `None` where every answer is.

@@ -14,6 +14,7 @@ use super::lane::{PATIENCE, caller_takes};
 use crate::azure::UnknownVersion;
 use crate::catalog::Unresolved;
 use crate::dialect::error::{ErrorView, render};
+use crate::dialect::multipart::FormError;
 use crate::dialect::operation::Unrouted;
 use crate::dialect::peek::JsonError;
 use crate::dialect::stream::ChunkTransform;
@@ -199,6 +200,13 @@ impl From<Unrouted> for Refusal {
                 "the path is not valid: its percent-encoding does not decode to UTF-8 text",
             ),
         }
+    }
+}
+
+impl From<FormError> for Refusal {
+    fn from(error: FormError) -> Self {
+        let message = format!("the body is no form as this operation needs it: {error}");
+        Self::new(400, "bad_request", message)
     }
 }
 

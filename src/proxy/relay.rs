@@ -80,6 +80,9 @@ impl Relay<'_> {
             };
         }
         let editable = readable && head.status.is_success();
+        if head.status.is_success() && self.route.reading.is_for_machines(&media) {
+            return self.pass_on(exchange, head, read, false).await;
+        }
         self.plain(Answered { exchange, head, read, whole }, editable).await
     }
 
@@ -136,7 +139,11 @@ impl Relay<'_> {
         readable: bool,
     ) -> Result<(), Stop> {
         let mut out = self.head(&head);
-        self.unframed(&mut out);
+        match head.headers.get(header::CONTENT_LENGTH) {
+            // The length tells the caller when the answer breaks off.
+            Some(length) => insert(&mut out, "content-length", length.clone()),
+            None => self.unframed(&mut out),
+        }
         self.begin(out).await?;
         let mut meter = self.route.reading.meter().filter(|_| readable);
         let (mut chunks, mut more) = (rope, true);

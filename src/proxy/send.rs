@@ -9,8 +9,8 @@ use super::form::{Form, Place};
 use super::refuse::Refusal;
 use crate::azure::{self, Addressing, ApiVersion};
 use crate::catalog::{Deployment, Family};
-use crate::dialect::Operation;
 use crate::dialect::splice::Edits;
+use crate::dialect::{Members, Operation, multipart};
 use crate::provider::{self, KeyHeader, Service};
 use crate::snapshot::ClientRules;
 use crate::upstream::Segment;
@@ -53,7 +53,8 @@ pub fn prepare(
         Service::OpenAi | Service::Anthropic => format!("{}?{}", provider::target(base, &form.path), form.query),
     };
     let length = (form.method == Method::POST).then_some(length);
-    let mut head = head(caller, (form.method.clone(), &target), length, candidate, rules)?;
+    let media = plan.form.is_none().then(|| HeaderValue::from_static("application/json"));
+    let mut head = head(caller, (form.method.clone(), &target), (length, media), candidate, rules)?;
     if let Some(images) = images {
         head.insert_header(azure::IMAGE_HEADER, &*images.name).map_err(unbuildable)?;
     }
@@ -76,6 +77,10 @@ impl<'m> Changes<'m> {
     ) -> Self {
         let members = &plan.members;
         let mut edits = Edits::new(members);
+        if let Some(form) = &plan.form {
+            in_form(form, &candidate.deployment.name, addressing, members, &mut edits);
+            return Self { edits, hide_usage: false };
+        }
         let deployment = serde_json::to_vec(&*candidate.deployment.name).map_or_else(|_| Bytes::new(), Bytes::from);
         let by_body = addressing == Addressing::V1;
         for member in members.all("model") {
@@ -98,6 +103,16 @@ impl<'m> Changes<'m> {
             ask_for_usage(plan, &mut edits);
         }
         Self { edits, hide_usage }
+    }
+}
+
+/// The same for a form, whose texts stand as they are.
+fn in_form(form: &multipart::Form, deployment: &str, addressing: Addressing, members: &Members, edits: &mut Edits<'_>) {
+    for member in members.all("model") {
+        edits.replace(member, deployment.to_owned());
+    }
+    if addressing == Addressing::V1 && members.last("model").is_none() {
+        edits.replace_part(form.start..form.start, form.field("model", deployment));
     }
 }
 
@@ -137,7 +152,7 @@ fn with_usage(options: &[u8]) -> Bytes {
 fn head(
     caller: &RequestHeader,
     (method, target): (Method, &str),
-    length: Option<u64>,
+    (length, media): (Option<u64>, Option<HeaderValue>),
     candidate: &Candidate,
     rules: &ClientRules,
 ) -> Result<RequestHeader, Refusal> {
@@ -157,7 +172,10 @@ fn head(
     head.insert_header(header::ACCEPT_ENCODING, HeaderValue::from_static("identity")).map_err(invalid)?;
     match length {
         Some(length) => {
-            head.insert_header(header::CONTENT_TYPE, HeaderValue::from_static("application/json")).map_err(invalid)?;
+            // A form's own type names its boundary.
+            if let Some(media) = media {
+                head.insert_header(header::CONTENT_TYPE, media).map_err(invalid)?;
+            }
             head.insert_header(header::CONTENT_LENGTH, length).map_err(invalid)?;
         }
         None => {

@@ -64,6 +64,8 @@ pub enum Reply {
     Events(Vec<String>),
     /// The same in Claude's dialect.
     Messages(Vec<String>),
+    /// Sound, pictures or plain text, of that media type.
+    Bytes(&'static str, Bytes),
     /// The same in the dialect of Responses.
     Responses(Vec<String>),
 }
@@ -96,6 +98,10 @@ impl Answer {
             Reply::Json(text) => {
                 headers.insert(header::CONTENT_TYPE, JSON);
                 Content::Whole(Bytes::from(text))
+            }
+            Reply::Bytes(media, bytes) => {
+                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+                Content::Whole(bytes)
             }
             Reply::Events(payloads) => Content::Events(stream(payloads, Protocol::Chat, deployment, &mut headers)),
             Reply::Messages(payloads) => {

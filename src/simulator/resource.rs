@@ -18,6 +18,8 @@ use super::completions::CompletionRequest;
 use super::embeddings::EmbeddingRequest;
 use super::errors::Refusal;
 use super::faults::Oddities;
+use super::form::{self, File};
+use super::media::{self, Media};
 use super::models;
 use super::quota::{Exceeded, Quota};
 use super::responses::{self, ResponseRequest, Store};
@@ -44,6 +46,7 @@ pub struct Asked<'a> {
     head: &'a request::Parts,
     route: Result<Route, Refusal>,
     body: Result<Map<String, Value>, Refusal>,
+    files: Vec<File>,
     deployment: Option<String>,
 }
 
@@ -62,10 +65,10 @@ pub struct Call<'a> {
 impl<'a> Asked<'a> {
     pub fn new(head: &'a request::Parts, bytes: &[u8]) -> Self {
         let route = routes::find(&head.method, head.uri.path(), head.uri.query());
-        let body = body::object(bytes);
+        let (body, files) = form::read(&head.headers, bytes);
         let in_body = || body.as_ref().ok()?.get("model")?.as_str().map(str::to_owned);
         let deployment = routes::deployment_in_path(head.uri.path()).or_else(in_body);
-        Self { head, route, body, deployment }
+        Self { head, route, body, files, deployment }
     }
 
     /// The deployment that the request names, whether or not it exists.
@@ -130,7 +133,7 @@ impl Resource {
         let answer = body_and_kind(asked, &deployed.deployment, &route.operation).and_then(|body| {
             let (deployment, surface, headers) = (&deployed.deployment, &route.surface, &asked.head.headers);
             let call = Call { deployment, surface, body, headers, oddities, tokens };
-            deployed.operate(&call, &route.operation, &self.responses)
+            deployed.operate(&call, &route.operation, &asked.files, &self.responses)
         });
         let standing = deployed.quota().standing();
         let mut answer = match answer {
@@ -185,7 +188,7 @@ impl Resource {
 }
 
 impl Deployed {
-    fn operate(&self, call: &Call<'_>, operation: &Operation, store: &Store) -> Result<Reply, Refusal> {
+    fn operate(&self, call: &Call<'_>, operation: &Operation, files: &[File], store: &Store) -> Result<Reply, Refusal> {
         match operation {
             Operation::Chat => {
                 let request = ChatRequest::read(call)?;
@@ -221,6 +224,10 @@ impl Deployed {
                 }
                 Ok(if *what == Responses::Compact { request.compacted() } else { request.answer() })
             }
+            Operation::Media(what) => {
+                self.admit(1, call, operation)?;
+                media::answer(*what, call, files)
+            }
             Operation::CountTokens => Ok(MessagesRequest::counted(call)?.count()),
             Operation::Models | Operation::Model(_) => Err(Refusal::resource_not_found()),
         }
@@ -251,6 +258,9 @@ fn body_and_kind<'a>(
         Operation::Completions => Kind::Completion,
         Operation::Embeddings => Kind::Embedding,
         Operation::Messages | Operation::CountTokens => Kind::Messages,
+        Operation::Media(Media::Images | Media::ImageEdits) => Kind::Image,
+        Operation::Media(Media::Transcription | Media::Translation) => Kind::Transcription,
+        Operation::Media(Media::Speech) => Kind::Speech,
         _ => Kind::Chat,
     };
     if (deployment.kind == Kind::Messages) != (wanted == Kind::Messages) {

@@ -4,6 +4,7 @@
 use http::Method;
 
 use super::errors::Refusal;
+use super::media::Media;
 
 /// Dated versions that the simulated resource knows.
 const DATED: [&str; 18] = [
@@ -55,6 +56,7 @@ pub enum Operation {
     Messages,
     CountTokens,
     Responses(Responses),
+    Media(Media),
 }
 
 /// What can be done with responses.
@@ -80,6 +82,7 @@ impl Operation {
             Self::Messages => "Messages_Create",
             Self::CountTokens => "Messages_CountTokens",
             Self::Responses(_) => "Responses_Create",
+            Self::Media(_) => "Media_Create",
         }
     }
 
@@ -93,6 +96,9 @@ impl Operation {
             Self::Messages => "messages",
             Self::CountTokens => "countTokens",
             Self::Responses(_) => "responses",
+            Self::Media(Media::Images | Media::ImageEdits) => "imageGeneration",
+            Self::Media(Media::Transcription | Media::Translation) => "audioTranscription",
+            Self::Media(Media::Speech) => "textToSpeech",
         }
     }
 
@@ -186,6 +192,11 @@ fn operation(method: &Method, rest: &[&str]) -> Option<Operation> {
         ["embeddings"] => Operation::Embeddings,
         ["models"] => Operation::Models,
         ["models", id] => Operation::Model(decode(id)),
+        ["images", "generations"] => Operation::Media(Media::Images),
+        ["images", "edits"] => Operation::Media(Media::ImageEdits),
+        ["audio", "transcriptions"] => Operation::Media(Media::Transcription),
+        ["audio", "translations"] => Operation::Media(Media::Translation),
+        ["audio", "speech"] => Operation::Media(Media::Speech),
         ["responses", rest @ ..] => Operation::Responses(match rest {
             [] => Responses::Create,
             ["compact"] => Responses::Compact,

@@ -49,6 +49,10 @@ pub enum Kind {
     Chat,
     Completion,
     Embedding,
+    Image,
+    /// Transcripts and translations.
+    Transcription,
+    Speech,
     /// Claude.
     Messages,
 }

@@ -16,6 +16,7 @@ mod http2_upstream;
 mod interim_answers;
 mod keep_alive;
 mod large_bodies;
+mod media;
 mod models;
 mod operations;
 mod refusals;
