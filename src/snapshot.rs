@@ -17,7 +17,7 @@ use crate::governance::Callers;
 use crate::objects::Origin;
 use crate::pool::{Balance, BreakerRules, Memory, Rotations, Sessions};
 use crate::provider::{Credential, Service};
-use crate::upstream::{Host, Limits};
+use crate::upstream::{Directory, Host, Limits};
 
 pub struct Snapshot {
     /// 1 for the configuration the process started with; one more for each reload.
@@ -34,6 +34,10 @@ pub struct Snapshot {
     /// For requests with a caller's own key.
     pub direct_timeouts: Timeouts,
     pub direct_breaker: BreakerRules,
+    /// In progress with one host at most.
+    pub direct_exchanges: u32,
+    /// Where hosts are; the same in every generation.
+    pub directory: Arc<Directory>,
     /// When the configuration came into force, in seconds since 1970.
     pub created: i64,
 }

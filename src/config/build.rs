@@ -15,18 +15,23 @@ use crate::objects::Origin;
 use crate::pool::{Balance, BreakerRules, Rotations};
 use crate::provider::{Credential, Service};
 use crate::snapshot::{ClientRules, Fallbacks, Key, Provider, Retries, Snapshot, Timeouts};
-use crate::upstream::{Address, Host, Limits, Protocols, Reach, Rules, certificates};
+use crate::upstream::{Directory, Host, Limits, NameServers, Protocols, Reach, Rules, certificates};
 
 /// Longest time without progress while a request is written to an upstream.
 const WRITE: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Builds the run-time form of a file. What must outlive a reload is taken over from the `old` one: the addresses of
-/// hosts that stay, and the turns of keys whose weights stay.
+/// the directory of hosts, and the turns of keys whose weights stay.
 pub fn build(file: &File, old: Option<&Snapshot>) -> Snapshot {
+    let directory = old.map_or_else(Arc::default, |old| Arc::clone(&old.directory));
+    let dns = &file.server.dns;
+    directory.consult(NameServers { servers: dns.servers.clone(), ipv6: dns.ipv6 });
     let entries: Vec<_> =
         file.providers.iter().map(|(name, settings)| (name, settings, keys(name, settings))).collect();
-    let providers: Vec<_> =
-        entries.iter().map(|(name, settings, keys)| Arc::new(provider(name, settings, keys, old))).collect();
+    let providers: Vec<_> = entries
+        .iter()
+        .map(|(name, settings, keys)| Arc::new(provider(name, settings, keys, old, &directory)))
+        .collect();
     let names = entries.iter().map(|(name, settings, keys)| provider_names(name, settings, keys)).collect();
     let callers = file.governance.virtual_keys.iter().filter_map(|key| virtual_key(key, &providers));
     Snapshot {
@@ -40,6 +45,8 @@ pub fn build(file: &File, old: Option<&Snapshot>) -> Snapshot {
         fallbacks: Fallbacks::new(file.fallbacks.iter().map(|(model, others)| (model, others.as_slice()))),
         direct_timeouts: timeouts(&file::NetworkConfig::default()),
         direct_breaker: breaker(&file::CircuitBreaker::default()),
+        direct_exchanges: file::NetworkConfig::default().max_conns_per_host,
+        directory,
         created: Timestamp::now().as_second(),
     }
 }
@@ -65,7 +72,13 @@ fn keys(name: &str, settings: &file::Provider) -> Vec<file::Key> {
     settings.keys.clone()
 }
 
-fn provider(name: &str, settings: &file::Provider, keys: &[file::Key], old: Option<&Snapshot>) -> Provider {
+fn provider(
+    name: &str,
+    settings: &file::Provider,
+    keys: &[file::Key],
+    old: Option<&Snapshot>,
+    directory: &Directory,
+) -> Provider {
     let old = old.and_then(|old| old.providers.iter().find(|provider| &*provider.name == name));
     let weights: Vec<f64> = keys.iter().map(|key| key.weight).collect();
     let same_keys = |old: &&Arc<Provider>| {
@@ -92,7 +105,7 @@ fn provider(name: &str, settings: &file::Provider, keys: &[file::Key], old: Opti
             longest_wait: settings.network_config.retry_backoff_max,
         },
         breaker: breaker(&settings.circuit_breaker),
-        keys: keys.iter().map(|key| Arc::new(provider_key(key, settings, old))).collect(),
+        keys: keys.iter().map(|key| Arc::new(provider_key(key, settings, old, directory))).collect(),
         timeouts: timeouts(&settings.network_config),
     }
 }
@@ -113,13 +126,14 @@ fn tiers(keys: &[file::Key]) -> Vec<KeySet> {
     tiers.into_values().collect()
 }
 
-fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provider>) -> Key {
+fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provider>, directory: &Directory) -> Key {
     let network = &settings.network_config;
     let service = service(settings.kind());
     let endpoint = endpoint(key, settings);
-    let address = address(&endpoint, old);
+    let address = directory.address(&endpoint.host, endpoint.port, Reach::Any);
     let rules = Rules {
         connect_timeout: network.connect_timeout_in_seconds,
+        most_exchanges: network.max_conns_per_host,
         protocols: if network.enforce_http2 { Protocols::Http2 } else { Protocols::Offered },
         insecure_skip_verify: network.insecure_skip_verify,
         certificates: network.ca_cert_pem.as_deref().and_then(|pem| certificates(pem).ok()),
@@ -184,15 +198,6 @@ fn unset_endpoint(key: &str) -> Endpoint {
         port: 443,
         base_path: String::new(),
     })
-}
-
-fn address(endpoint: &Endpoint, old: Option<&Provider>) -> Arc<Address> {
-    let mut hosts = old.into_iter().flat_map(|old| &old.keys).map(|key| &key.host);
-    let same = hosts.find(|host| (&host.endpoint.host, host.endpoint.port) == (&endpoint.host, endpoint.port));
-    same.map_or_else(
-        || Arc::new(Address::new(endpoint.host.as_str(), endpoint.port, Reach::Any)),
-        |host| host.address(),
-    )
 }
 
 fn breaker(breaker: &file::CircuitBreaker) -> BreakerRules {

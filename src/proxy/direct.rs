@@ -14,7 +14,7 @@ use crate::objects::Origin;
 use crate::pool::{Balance, Rotations};
 use crate::provider::{Credential, Service};
 use crate::snapshot::{Key, Provider, Retries, Snapshot};
-use crate::upstream::{Address, Host, Protocols, Reach, Rules};
+use crate::upstream::{Host, Protocols, Reach, Rules};
 
 /// The version for a caller's own key, when its path names none.
 const VERSION: ApiVersion = ApiVersion::V1;
@@ -65,9 +65,10 @@ fn key(endpoint: &str, credential: &Credential, snapshot: &Snapshot) -> Result<K
     }
     // An operator who lists an address by number means that address.
     let reach = if endpoint.host.parse::<IpAddr>().is_ok() { Reach::Any } else { Reach::NotLocal };
-    let address = Arc::new(Address::new(endpoint.host.clone(), endpoint.port, reach));
+    let address = snapshot.directory.address(&endpoint.host, endpoint.port, reach);
     let rules = Rules {
         connect_timeout: Duration::from_secs(5),
+        most_exchanges: snapshot.direct_exchanges,
         protocols: Protocols::Offered,
         insecure_skip_verify: false,
         certificates: None,

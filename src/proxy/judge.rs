@@ -33,6 +33,7 @@ pub fn fault(fault: &Fault) -> &'static str {
         Fault::Unresolvable(_) => "unresolvable",
         Fault::Connect { .. } => "connect",
         Fault::ConnectTimeout { .. } => "connect_timeout",
+        Fault::Full { .. } => "full",
         Fault::FirstByteTimeout(_) => "first_byte_timeout",
         Fault::Idle(_) => "idle",
         Fault::Refused(_) => "refused",
@@ -80,7 +81,7 @@ fn lacks_deployment(status: StatusCode, words: &[u8]) -> bool {
 /// The same for an attempt without an answer.
 pub fn failure(fault: &Fault) -> Verdict {
     match fault {
-        Fault::Unresolvable(_) | Fault::Connect { .. } | Fault::Refused(_) => Verdict::Closed,
+        Fault::Unresolvable(_) | Fault::Connect { .. } | Fault::Full { .. } | Fault::Refused(_) => Verdict::Closed,
         Fault::Body(_) => Verdict::Keep,
         _ => Verdict::Sick,
     }
@@ -119,7 +120,7 @@ pub fn learn(candidate: &Candidate, head: &ResponseHeader, took: Duration) {
 
 /// The same for an attempt without an answer.
 pub fn learn_fault(candidate: &Candidate, fault: &Fault) {
-    if !matches!(fault, Fault::Body(_) | Fault::Refused(_)) {
+    if !matches!(fault, Fault::Body(_) | Fault::Full { .. } | Fault::Refused(_)) {
         note_health(candidate, false);
     }
 }

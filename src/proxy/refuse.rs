@@ -249,9 +249,13 @@ impl From<Fault> for Refusal {
                 return Self::endpoint_not_allowed("the endpoint leads to an address that callers may not reach")
                     .because(fault.to_string());
             }
-            Fault::Unresolvable(_) | Fault::Connect { .. } | Fault::ConnectTimeout { .. } => {
-                (502, "upstream_unreachable", "the upstream cannot be reached")
+            Fault::Unresolvable(_) => {
+                (502, "upstream_unreachable", "the upstream cannot be reached: its name could not be resolved")
             }
+            Fault::Connect { .. } | Fault::ConnectTimeout { .. } => {
+                (502, "upstream_unreachable", "the upstream cannot be reached: no connection could be made")
+            }
+            Fault::Full { .. } => (503, "overloaded", "too many requests to the upstream are in progress"),
             Fault::FirstByteTimeout(_) | Fault::Idle(_) => {
                 (504, "upstream_timeout", "the upstream did not answer in time")
             }

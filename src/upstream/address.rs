@@ -1,202 +1,185 @@
-//! Name -> addresses, off the request path: an answer is kept and refreshed in the background, and the last good
-//! answer serves while the resolver is slow or broken. Only the first look-up of a name is waited for.
+//! Name -> addresses, off the request path: an answer is kept for its time and renewed in the background, and the last
+//! good one serves while the name servers are slow or broken. Only the first look-up of a name is waited for, by all
+//! who need it together.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
 
-/// How long an answer is used before it is asked for again. `getaddrinfo` tells no TTL; Azure's front doors answer
-/// with 30 to 300 seconds.
-const FRESH: Duration = Duration::from_secs(30);
+use super::reach::Reach;
+use super::resolver::Resolver;
+use super::standing::{Change, Known, Standing};
 
-/// Which addresses may be connected to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reach {
-    /// Any: the operator named the host.
-    Any,
-    /// A caller named the host: neither this machine nor the cloud's own service addresses (SPEC, "Direct keys").
-    /// Private networks stay reachable, since a private endpoint is how many resources are deployed.
-    NotLocal,
-}
+/// How long a request waits for a better answer than one that is long past its time.
+const MOMENT: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Unresolvable {
-    #[error("`{name}` could not be resolved: {cause}")]
+    #[error("the name `{name}` could not be resolved: {cause}")]
     Failed { name: String, cause: String },
     #[error("`{name}` resolves to {address}, which callers may not reach")]
     Forbidden { name: String, address: IpAddr },
 }
 
-/// The addresses of one host and port.
-#[derive(Debug)]
+/// The addresses of one host and port, for those who may reach them.
+#[derive(Clone)]
 pub struct Address {
-    name: String,
-    port: u16,
+    place: Arc<Place>,
     reach: Reach,
-    answer: ArcSwapOption<Answer>,
-    refreshing: AtomicBool,
-    /// Which of several addresses is in use; moves on when one cannot be connected to.
-    turn: AtomicUsize,
 }
 
-#[derive(Debug)]
-struct Answer {
-    addresses: Vec<SocketAddr>,
-    at: Instant,
+/// What is remembered of one host and port, by all who go there.
+pub(super) struct Place {
+    name: String,
+    port: u16,
+    resolver: Arc<ArcSwap<Resolver>>,
+    known: ArcSwap<Known>,
+    /// Ends when the look-up in progress does.
+    asking: Mutex<Option<watch::Receiver<()>>>,
+    /// The address that was connected to last.
+    worked: ArcSwapOption<IpAddr>,
+    /// Room for exchanges in progress, by the limit that was asked for.
+    rooms: Mutex<Vec<(u32, Weak<Semaphore>)>>,
 }
 
 impl Address {
-    /// `name` is a host name or an IP literal without brackets.
-    pub fn new(name: impl Into<String>, port: u16, reach: Reach) -> Self {
-        Self {
-            name: name.into(),
-            port,
-            reach,
-            answer: ArcSwapOption::empty(),
-            refreshing: AtomicBool::new(false),
-            turn: AtomicUsize::new(0),
-        }
+    pub(super) fn new(place: Arc<Place>, reach: Reach) -> Self {
+        Self { place, reach }
     }
 
-    /// All addresses, the one to try first in front.
-    pub async fn all(self: &Arc<Self>) -> Result<Vec<SocketAddr>, Unresolvable> {
-        if let Ok(ip) = self.name.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(ip, self.port)]);
+    /// All addresses, the one to try first in front. Every time they are held against what may be reached, so that a
+    /// name whose addresses change to forbidden ones (DNS rebinding) gets nowhere.
+    ///
+    /// # Errors
+    /// When the name has no address, or one that is out of reach. Waits for the first look-up of a name without a limit
+    /// of its own.
+    pub async fn all(&self) -> Result<Vec<SocketAddr>, Unresolvable> {
+        let place = &self.place;
+        let ips = place.ips().await?;
+        if let Some(address) = self.reach.forbidden(&ips) {
+            return Err(Unresolvable::Forbidden { name: place.name.clone(), address });
         }
-        let answer = match self.answer.load_full() {
-            Some(answer) => {
-                self.refresh_when_stale(&answer);
-                answer
-            }
-            None => self.look_up().await?,
-        };
-        let mut addresses = answer.addresses.clone();
-        let turn = self.turn.load(Ordering::Relaxed) % addresses.len().max(1);
-        addresses.rotate_left(turn);
+        let mut addresses: Vec<_> = ips.iter().map(|ip| SocketAddr::new(*ip, place.port)).collect();
+        if let Some(worked) = place.worked.load().as_deref()
+            && let Some(index) = ips.iter().position(|ip| ip == worked)
+        {
+            addresses[..=index].rotate_right(1);
+        }
         Ok(addresses)
     }
 
-    /// The address that was tried first cannot be connected to: begin with the next one from now on.
-    pub fn move_on(&self) {
-        self.turn.fetch_add(1, Ordering::Relaxed);
+    /// This address was connected to, so it is tried first from now on.
+    pub(super) fn worked(&self, address: SocketAddr) {
+        self.place.worked.store(Some(Arc::new(address.ip())));
     }
 
-    fn refresh_when_stale(self: &Arc<Self>, answer: &Answer) {
-        if answer.at.elapsed() < FRESH || self.refreshing.swap(true, Ordering::AcqRel) {
-            return;
+    /// That a look-up took longer than its caller had time for.
+    pub(super) fn late(&self, limit: Duration) -> Unresolvable {
+        self.place.failed(&format!("no answer from a name server within {limit:?}"))
+    }
+
+    /// Room for `limit` exchanges at a time, shared by all who ask for the same limit.
+    pub(super) fn room(&self, limit: u32) -> Arc<Semaphore> {
+        let mut rooms = self.place.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = rooms.iter().filter(|(of, _)| *of == limit).find_map(|(_, room)| room.upgrade());
+        known.unwrap_or_else(|| {
+            let room =
+                Arc::new(Semaphore::new(usize::try_from(limit).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)));
+            rooms.retain(|(_, room)| room.strong_count() > 0);
+            rooms.push((limit, Arc::downgrade(&room)));
+            room
+        })
+    }
+}
+
+impl Place {
+    pub(super) fn new(name: &str, port: u16, resolver: Arc<ArcSwap<Resolver>>) -> Self {
+        Self {
+            name: name.to_owned(),
+            port,
+            resolver,
+            known: ArcSwap::default(),
+            asking: Mutex::default(),
+            worked: ArcSwapOption::empty(),
+            rooms: Mutex::default(),
         }
-        let address = Arc::clone(self);
-        tokio::spawn(async move {
-            if let Err(error) = address.look_up().await {
-                log::warn!("{error}; the last good addresses stay in use");
+    }
+
+    /// What is known is to be asked for again.
+    pub(super) fn forget(&self) {
+        self.known.rcu(|known| known.due(Instant::now()));
+    }
+
+    async fn ips(self: &Arc<Self>) -> Result<Arc<[IpAddr]>, Unresolvable> {
+        if let Ok(ip) = self.name.parse::<IpAddr>() {
+            return Ok([ip].into());
+        }
+        let standing = self.known.load().standing(Instant::now());
+        match standing {
+            Standing::Good(ips) => Ok(ips),
+            Standing::Due(ips) => {
+                self.ask();
+                Ok(ips)
             }
-            address.refreshing.store(false, Ordering::Release);
+            Standing::Stale(ips) => {
+                // Whether in time or not, what is known afterwards is the best there is.
+                let _ = timeout(MOMENT, ended(self.ask())).await;
+                Ok(self.known.load().ips().unwrap_or(ips))
+            }
+            Standing::Failed(cause) => Err(self.failed(&cause)),
+            Standing::Unknown => {
+                ended(self.ask()).await;
+                match self.known.load().standing(Instant::now()) {
+                    Standing::Good(ips) | Standing::Due(ips) | Standing::Stale(ips) => Ok(ips),
+                    Standing::Failed(cause) => Err(self.failed(&cause)),
+                    Standing::Unknown => Err(self.failed("the look-up was given up")),
+                }
+            }
+        }
+    }
+
+    fn failed(&self, cause: &str) -> Unresolvable {
+        Unresolvable::Failed { name: self.name.clone(), cause: cause.to_owned() }
+    }
+
+    /// Has the name looked up, unless that is being done already. It goes on whether anybody waits for it or not.
+    fn ask(self: &Arc<Self>) -> watch::Receiver<()> {
+        let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(running) = asking.as_ref().filter(|running| running.has_changed().is_ok()) {
+            return running.clone();
+        }
+        let (running, ends) = watch::channel(());
+        *asking = Some(ends.clone());
+        let place = Arc::clone(self);
+        tokio::spawn(async move {
+            place.look_up().await;
+            drop(running);
         });
+        ends
     }
 
-    async fn look_up(&self) -> Result<Arc<Answer>, Unresolvable> {
-        let failed = |cause: String| Unresolvable::Failed { name: self.name.clone(), cause };
-        let found = tokio::net::lookup_host((self.name.as_str(), self.port)).await;
-        let addresses: Vec<SocketAddr> = found.map_err(|error| failed(error.to_string()))?.collect();
-        if addresses.is_empty() {
-            return Err(failed("the name has no address".to_owned()));
+    async fn look_up(&self) {
+        let resolver = self.resolver.load_full();
+        let asked = resolver.ask(&self.name).await;
+        let (known, change) = self.known.load().after(asked, Instant::now());
+        let (name, cause) = (&self.name, known.cause().unwrap_or_default());
+        match change {
+            Some(Change::Lost) if known.ips().is_some() => {
+                log::warn!("`{name}` cannot be looked up any more, its last addresses stay in use: {cause}");
+            }
+            Some(Change::Lost) => log::warn!("`{name}` cannot be looked up: {cause}"),
+            Some(Change::Regained) => log::info!("`{name}` can be looked up again"),
+            None => {}
         }
-        if self.reach == Reach::NotLocal
-            && let Some(forbidden) = addresses.iter().map(|address| address.ip()).find(|ip| is_local(*ip))
-        {
-            return Err(Unresolvable::Forbidden { name: self.name.clone(), address: forbidden });
-        }
-        let answer = Arc::new(Answer { addresses, at: Instant::now() });
-        self.answer.store(Some(Arc::clone(&answer)));
-        Ok(answer)
-    }
-}
-
-/// Addresses of this machine and of the cloud's own services: loopback, unspecified, link-local (169.254.169.254 is
-/// the metadata service), multicast and reserved ranges, and Azure's virtual public address 168.63.129.16. Addresses
-/// that embed an IPv4 address are judged by it.
-fn is_local(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => {
-            ip.is_loopback()
-                || ip.is_unspecified()
-                || ip.is_link_local()
-                || ip.is_multicast()
-                || ip.octets()[0] == 0
-                || ip.octets()[0] >= 240
-                || ip.octets() == [168, 63, 129, 16]
-        }
-        IpAddr::V6(ip) => {
-            let s = ip.segments();
-            let embedded = |high: u16, low: u16| {
-                let [a, b] = high.to_be_bytes();
-                let [c, d] = low.to_be_bytes();
-                is_local(IpAddr::from([a, b, c, d]))
-            };
-            ip.is_loopback()
-                || ip.is_unspecified()
-                || ip.is_multicast()
-                || s[0] & 0xffc0 == 0xfe80
-                || s[0] & 0xffc0 == 0xfec0
-                || (s[..6] == [0, 0, 0, 0, 0, 0xffff] && embedded(s[6], s[7]))
-                || (s[..6] == [0; 6] && embedded(s[6], s[7]))
-                || (s[..2] == [0x64, 0xff9b] && embedded(s[6], s[7]))
-                || (s[0] == 0x2002 && embedded(s[1], s[2]))
-        }
+        self.known.store(Arc::new(known));
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn local_and_service_addresses_are_known_in_every_disguise() {
-        for text in [
-            "127.0.0.1",
-            "127.9.9.9",
-            "0.0.0.0",
-            "0.1.2.3",
-            "169.254.169.254",
-            "168.63.129.16",
-            "224.0.0.1",
-            "255.255.255.255",
-            "::1",
-            "::",
-            "fe80::1",
-            "fec0::1",
-            "ff02::1",
-            "::ffff:127.0.0.1",
-            "::ffff:169.254.169.254",
-            "::127.0.0.1",
-            "64:ff9b::7f00:1",
-            "64:ff9b:1::7f00:1",
-            "2002:7f00:1::",
-            "2002:a9fe:a9fe::",
-        ] {
-            assert!(is_local(text.parse().unwrap()), "{text}");
-        }
-        for text in ["10.1.2.3", "172.16.0.1", "20.42.1.1", "2603:1030::1", "fd00::1"] {
-            assert!(!is_local(text.parse().unwrap()), "{text}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_name_of_this_machine_is_refused_to_callers() {
-        let address = Arc::new(Address::new("localhost", 1, Reach::NotLocal));
-        assert!(matches!(address.all().await, Err(Unresolvable::Forbidden { .. })));
-        assert!(Arc::new(Address::new("localhost", 1, Reach::Any)).all().await.is_ok());
-    }
-
-    #[tokio::test]
-    async fn an_answer_that_has_gone_stale_still_serves() {
-        let address = Arc::new(Address::new("does-not-exist.invalid", 1, Reach::Any));
-        let at = Instant::now().checked_sub(FRESH * 2).unwrap();
-        let old: SocketAddr = "192.0.2.1:1".parse().unwrap();
-        address.answer.store(Some(Arc::new(Answer { addresses: vec![old], at })));
-        assert_eq!(address.all().await.unwrap(), [old]);
-    }
+/// Waits for the end of a look-up: its task drops the sender, even when it dies.
+async fn ended(mut running: watch::Receiver<()>) {
+    while running.changed().await.is_ok() {}
 }

@@ -1,7 +1,9 @@
 //! Pingora's pools of connections, and which protocol a connection speaks: HTTP/2 where the host's rules allow it and
 //! the server chose it by ALPN (RFC 7301), else HTTP/1.1.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use pingora::connectors::ConnectorOptions;
 use pingora::connectors::http::v2::Connector;
@@ -12,9 +14,14 @@ use pingora::server::configuration::ServerConf;
 use pingora::time::timeout;
 use pingora::upstreams::peer::{HttpPeer, Peer};
 use pingora::{Error, ErrorType};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::fault::{Fault, brief};
 use super::host::{Host, IDLE};
+use super::race::race;
+
+/// How long the connection to one address is waited for before the next is tried as well (RFC 8305, section 8).
+const HEAD_START: Duration = Duration::from_millis(250);
 
 /// The pools of one process.
 pub struct Connections {
@@ -33,6 +40,8 @@ pub(super) struct Opened {
     pub peer: Arc<HttpPeer>,
     /// It had served another exchange before.
     pub reused: bool,
+    /// Its place among the exchanges that the host may have in progress.
+    pub room: OwnedSemaphorePermit,
 }
 
 impl Connections {
@@ -40,33 +49,45 @@ impl Connections {
         Self { connector: Connector::new(Some(ConnectorOptions::from_server_conf(conf))) }
     }
 
-    /// A pooled line, or a new one. `fresh` forbids pooled ones.
+    /// A pooled line, or a new one. `fresh` forbids pooled ones. Room among the exchanges in progress, the look-up of the
+    /// name and the connection itself share one limit.
     pub(super) async fn open(&self, host: &Host, fresh: bool) -> Result<Opened, Fault> {
-        let limit = host.connect_timeout;
-        let late = || Fault::ConnectTimeout { host: host.authority.clone(), limit };
-        let addresses = timeout(limit, host.addresses()).await.map_err(|_| late())??;
-        let mut last = late();
-        for address in addresses {
-            let peer = host.peer(address);
-            if !fresh && let Some(line) = self.pooled(&peer).await {
-                return Ok(Opened { line, peer, reused: true });
+        let (limit, begun) = (host.connect_timeout, Instant::now());
+        let left = || limit.saturating_sub(begun.elapsed());
+        let room = match Arc::clone(host.room()).try_acquire_owned() {
+            Ok(room) => room,
+            Err(_) => {
+                let full = || Fault::Full { host: host.authority.clone(), most: host.most_exchanges(), limit };
+                let waited = timeout(limit, Arc::clone(host.room()).acquire_owned()).await;
+                waited.ok().and_then(Result::ok).ok_or_else(full)?
             }
-            // The peer's own limits cover TCP and TLS; this one covers the HTTP/2 preface as well.
-            match timeout(limit, self.connector.new_http_session::<HttpPeer, ()>(&peer)).await {
-                Ok(Ok(HttpSession::H1(session))) => {
-                    return Ok(Opened { line: Line::Http1(session.into_inner()), peer, reused: false });
-                }
-                Ok(Ok(HttpSession::H2(session))) => {
-                    return Ok(Opened { line: Line::Http2(Box::new(session)), peer, reused: false });
-                }
-                Ok(Ok(HttpSession::Custom(()))) => {}
-                Ok(Err(error)) if is_timeout(&error) => last = late(),
-                Ok(Err(error)) => last = Fault::Connect { host: host.authority.clone(), cause: brief(&error) },
-                Err(_) => last = late(),
+        };
+        let addresses = timeout(left(), host.addresses()).await.map_err(|_| host.unresolved())??;
+        if !fresh && let Some(first) = addresses.first() {
+            let peer = host.peer(*first);
+            if let Some(line) = self.pooled(&peer).await {
+                return Ok(Opened { line, peer, reused: true, room });
             }
-            host.move_on();
         }
-        Err(last)
+        let connecting = race(addresses, HEAD_START, |address| self.connect(host, address));
+        match timeout(left(), connecting).await {
+            Ok(Some(connected)) => connected.map(|(line, peer)| Opened { line, peer, reused: false, room }),
+            Ok(None) | Err(_) => Err(late(host)),
+        }
+    }
+
+    async fn connect(&self, host: &Host, address: SocketAddr) -> Result<(Line, Arc<HttpPeer>), Fault> {
+        let peer = host.peer(address);
+        // Boxed for the sake of every task that holds it: connecting is rare, and its state is large.
+        let line = match Box::pin(self.connector.new_http_session::<HttpPeer, ()>(&peer)).await {
+            Ok(HttpSession::H1(session)) => Line::Http1(session.into_inner()),
+            Ok(HttpSession::H2(session)) => Line::Http2(Box::new(session)),
+            Ok(HttpSession::Custom(())) => return Err(late(host)),
+            Err(error) if is_timeout(&error) => return Err(late(host)),
+            Err(error) => return Err(Fault::Connect { host: host.authority.clone(), cause: brief(&error) }),
+        };
+        host.connected(address, &peer);
+        Ok((line, peer))
     }
 
     async fn pooled(&self, peer: &HttpPeer) -> Option<Line> {
@@ -86,6 +107,10 @@ impl Connections {
     pub(super) fn give_back_http2(&self, session: Http2Session, peer: &HttpPeer) {
         self.connector.release_http_session(session, peer, Some(IDLE));
     }
+}
+
+fn late(host: &Host) -> Fault {
+    Fault::ConnectTimeout { host: host.authority.clone(), limit: host.connect_timeout }
 }
 
 fn is_timeout(error: &Error) -> bool {

@@ -8,6 +8,7 @@ use futures_util::FutureExt;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::time::timeout;
 use pingora::upstreams::peer::HttpPeer;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::connections::{Connections, Line, Opened};
 use super::fault::Fault;
@@ -41,6 +42,8 @@ pub struct Exchange {
     /// Whether the connection had served another exchange before.
     pub reused: bool,
     limits: Limits,
+    /// Its place among the exchanges that the host may have in progress.
+    _room: OwnedSemaphorePermit,
     /// A break that was met while collecting; told once what arrived before it was handed on.
     broken: Option<Fault>,
 }
@@ -61,7 +64,8 @@ impl Exchange {
         limits: Limits,
         fresh: bool,
     ) -> Result<Self, (Fault, bool)> {
-        let Opened { line, peer, reused } = connections.open(host, fresh).await.map_err(|fault| (fault, false))?;
+        let Opened { line, peer, reused, room } =
+            connections.open(host, fresh).await.map_err(|fault| (fault, false))?;
         let wire = match line {
             Line::Http1(stream) => {
                 let begun = Http1::begin(stream, head, body, limits.write).await;
@@ -75,7 +79,7 @@ impl Exchange {
                 }
             },
         };
-        Ok(Self { wire, peer, reused, limits, broken: None })
+        Ok(Self { wire, peer, reused, limits, _room: room, broken: None })
     }
 
     /// The head of the final answer.

@@ -15,8 +15,10 @@ pub enum Fault {
     Unresolvable(#[from] Unresolvable),
     #[error("cannot connect to {host}: {cause}")]
     Connect { host: String, cause: String },
-    #[error("no connection to {host} within {limit:?}")]
+    #[error("cannot connect to {host}: no connection within {limit:?}")]
     ConnectTimeout { host: String, limit: Duration },
+    #[error("no room within {limit:?} among the {most} exchanges that {host} may have in progress")]
+    Full { host: String, most: u32, limit: Duration },
     #[error("the request could not be sent: {0}")]
     Write(String),
     /// The server said that it has not touched the request (RFC 9113, section 8.7).
@@ -63,8 +65,16 @@ impl Fault {
 /// The kind of an error and its cause, without the buffers that some messages quote.
 pub(super) fn brief(error: &Error) -> String {
     let root = error.root_etype().as_str();
-    match error.cause.as_ref() {
-        Some(cause) => format!("{root}: {cause}").chars().filter(|c| !c.is_control()).take(300).collect(),
+    let said = match error.root_etype() {
+        // What is wrong with a certificate stands in the message alone, at its end.
+        ErrorType::TLSHandshakeFailure | ErrorType::InvalidCert => {
+            let said = error.context.as_ref().map(|said| said.as_str());
+            said.map(|said| said.rsplit_once("cause: ").map_or(said, |(_, cause)| cause).to_owned())
+        }
+        _ => error.cause.as_ref().map(ToString::to_string),
+    };
+    match said {
+        Some(said) => format!("{root}: {said}").chars().filter(|c| !c.is_control()).take(300).collect(),
         None => root.to_owned(),
     }
 }

@@ -9,6 +9,7 @@ use arc_swap::ArcSwapOption;
 use pingora::protocols::TcpKeepalive;
 use pingora::upstreams::peer::{HttpPeer, Peer};
 use pingora::utils::tls::{WrappedX509, parse_x509};
+use tokio::sync::Semaphore;
 
 use super::address::{Address, Unresolvable};
 use crate::base::certificate;
@@ -28,6 +29,8 @@ const PING: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct Rules {
     pub connect_timeout: Duration,
+    /// Exchanges in progress at most, of all keys that lead to the host.
+    pub most_exchanges: u32,
     pub protocols: Protocols,
     pub insecure_skip_verify: bool,
     /// Trusted instead of the system's roots.
@@ -49,7 +52,8 @@ pub struct Host {
     pub authority: String,
     pub connect_timeout: Duration,
     rules: Rules,
-    address: Arc<Address>,
+    address: Address,
+    room: Arc<Semaphore>,
     /// The peer for the address in use; a peer is costly to build, and there is nearly always one.
     peer: ArcSwapOption<(SocketAddr, Arc<HttpPeer>)>,
 }
@@ -75,8 +79,9 @@ pub fn certificates(pem: &str) -> Result<Arc<[WrappedX509]>, String> {
 }
 
 impl Host {
-    pub fn new(endpoint: Endpoint, address: Arc<Address>, rules: Rules) -> Self {
+    pub fn new(endpoint: Endpoint, address: Address, rules: Rules) -> Self {
         Self {
+            room: address.room(rules.most_exchanges),
             authority: endpoint.authority(),
             connect_timeout: rules.connect_timeout,
             endpoint,
@@ -86,27 +91,36 @@ impl Host {
         }
     }
 
-    /// The peers to try, one per address, the one that worked last in front.
+    /// The addresses to try, the one that worked last in front.
     pub(super) async fn addresses(&self) -> Result<Vec<SocketAddr>, Unresolvable> {
         self.address.all().await
     }
 
-    /// Where the host is, for another configuration to go on with.
-    pub fn address(&self) -> Arc<Address> {
-        Arc::clone(&self.address)
+    /// That a look-up took longer than there was time for.
+    pub(super) fn unresolved(&self) -> Unresolvable {
+        self.address.late(self.connect_timeout)
     }
 
-    pub(super) fn move_on(&self) {
-        self.address.move_on();
+    /// A place among the exchanges in progress is taken here.
+    pub(super) fn room(&self) -> &Arc<Semaphore> {
+        &self.room
+    }
+
+    pub(super) fn most_exchanges(&self) -> u32 {
+        self.rules.most_exchanges
+    }
+
+    /// A new connection stands, so this address is tried first from now on.
+    pub(super) fn connected(&self, address: SocketAddr, peer: &Arc<HttpPeer>) {
+        self.address.worked(address);
+        self.peer.store(Some(Arc::new((address, Arc::clone(peer)))));
     }
 
     pub(super) fn peer(&self, address: SocketAddr) -> Arc<HttpPeer> {
-        if let Some(known) = self.peer.load().as_ref().filter(|known| known.0 == address) {
-            return Arc::clone(&known.1);
+        match self.peer.load().as_ref().filter(|known| known.0 == address) {
+            Some(known) => Arc::clone(&known.1),
+            None => Arc::new(self.build_peer(address)),
         }
-        let peer = Arc::new(self.build_peer(address));
-        self.peer.store(Some(Arc::new((address, Arc::clone(&peer)))));
-        peer
     }
 
     fn build_peer(&self, address: SocketAddr) -> HttpPeer {
@@ -145,19 +159,20 @@ mod tests {
     use pingora::upstreams::peer::Peer;
 
     use super::*;
-    use crate::upstream::Reach;
+    use crate::upstream::{Directory, Reach};
 
     #[test]
     fn connections_are_shared_only_by_those_who_trust_the_same_certificates() {
-        let address = Arc::new(Address::new("127.0.0.1", 443, Reach::Any));
+        let address = Directory::default().address("127.0.0.1", 443, Reach::Any);
         let reuse = |pem: Option<&str>| {
             let rules = Rules {
                 connect_timeout: Duration::from_secs(1),
+                most_exchanges: 1,
                 protocols: Protocols::Offered,
                 insecure_skip_verify: false,
                 certificates: pem.map(|pem| certificates(pem).unwrap()),
             };
-            let host = Host::new(Endpoint::https("a.example"), Arc::clone(&address), rules);
+            let host = Host::new(Endpoint::https("a.example"), address.clone(), rules);
             host.peer("127.0.0.1:443".parse().unwrap()).reuse_hash()
         };
         let authority = || rcgen::generate_simple_self_signed(["ca.example".to_owned()]).unwrap().cert.pem();

@@ -3,6 +3,7 @@
 
 mod address;
 mod connections;
+mod directory;
 mod early;
 mod exchange;
 mod fault;
@@ -10,12 +11,19 @@ mod host;
 mod http1;
 mod http2;
 mod probe;
+mod race;
+mod reach;
+mod resolver;
 mod segment;
+mod standing;
 
-pub use address::{Address, Reach, Unresolvable};
+pub use address::{Address, Unresolvable};
 pub use connections::Connections;
+pub use directory::Directory;
 pub use exchange::{Exchange, Limits};
 pub use fault::Fault;
 pub use host::{Host, Protocols, Rules, certificates};
 pub use probe::{Probed, Step, probe};
+pub use reach::Reach;
+pub use resolver::NameServers;
 pub use segment::Segment;

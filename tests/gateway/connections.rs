@@ -1,8 +1,14 @@
 //! Connections to the upstream: pooled, replaced when stale, honest when they cannot be had.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use azgate::simulator::Settings;
 
@@ -115,4 +121,78 @@ async fn tls_is_verified_against_the_configured_authority() {
     config["providers"]["azure"]["network_config"] = json!({"insecure_skip_verify": true});
     let careless = Gateway::start(&config).await;
     assert_eq!(careless.chat(&chat_body("Hi")).await.status, 200);
+}
+
+/// A server that answers each connection's requests when told to, one by one; counts those that have begun.
+async fn held() -> (SocketAddr, Arc<AtomicUsize>, Arc<Semaphore>) {
+    let (begun, leave) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+    let (count, wait) = (Arc::clone(&begun), Arc::clone(&leave));
+    let address = upstream(move |mut stream| {
+        let (count, wait) = (Arc::clone(&count), Arc::clone(&wait));
+        async move {
+            while let Some(head) = read_head(&mut stream).await {
+                read_body(&mut stream, &head).await;
+                count.fetch_add(1, Ordering::SeqCst);
+                wait.acquire().await.unwrap().forget();
+                let _ = stream.write_all(plain_answer(r#"{"model":"m","choices":[]}"#).as_bytes()).await;
+            }
+        }
+    });
+    (address.await, begun, leave)
+}
+
+#[tokio::test]
+async fn no_more_requests_than_allowed_are_in_progress_with_a_host_and_one_more_waits() {
+    let (address, begun, leave) = held().await;
+    let mut config = config(&format!("http://{address}"));
+    // Two keys that lead to one host share its room.
+    let mut other = config["providers"]["azure"]["keys"][0].clone();
+    other["name"] = json!("other");
+    config["providers"]["azure"]["keys"].as_array_mut().unwrap().push(other);
+    config["providers"]["azure"]["network_config"] =
+        json!({"max_conns_per_host": 2, "connect_timeout_in_seconds": 15, "max_retries": 0});
+    let gateway = Gateway::start(&config).await;
+    let body = chat_body("Hi");
+    let asking = futures_util::future::join_all((0..5).map(|_| gateway.chat(&body)));
+    let watching = async {
+        for left in [5, 4, 3, 2, 1] {
+            let expected = 5 - left + left.min(2);
+            wait_until("they begin", || begun.load(Ordering::SeqCst) >= expected).await;
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            assert_eq!(begun.load(Ordering::SeqCst), expected, "{left} are left");
+            leave.add_permits(1);
+        }
+    };
+    let (answers, ()) = tokio::join!(asking, watching);
+    assert!(answers.iter().all(|answer| answer.status == 200));
+}
+
+#[tokio::test]
+async fn a_host_without_room_is_passed_by_for_another_and_is_not_taken_for_sick() {
+    let (address, begun, leave) = held().await;
+    let azure = azure().await;
+    let mut config = config(&format!("http://{address}"));
+    config["providers"]["azure"]["network_config"] =
+        json!({"max_conns_per_host": 1, "connect_timeout_in_seconds": 0.3, "max_retries": 0});
+    config["providers"]["azure"]["circuit_breaker"] = json!({"consecutive_failures": 1});
+    let gateway = Gateway::start(&config).await;
+    let body = chat_body("Hi");
+    let first = gateway.chat(&body);
+    let meanwhile = async {
+        wait_until("the first begins", || begun.load(Ordering::SeqCst) == 1).await;
+        let refused = gateway.chat(&body).await;
+        assert_eq!((refused.status, refused.code().as_str()), (503, "overloaded"));
+        assert_eq!(gateway.request_lines(1).await[0]["attempts"][0]["outcome"], "full");
+        let mut spare = key("spare", &azure.base_url());
+        spare["priority"] = json!(1);
+        config["providers"]["azure"]["keys"].as_array_mut().unwrap().push(spare);
+        gateway.reload(&config);
+        gateway.until_metric("azgate_config_generation", 2.0).await;
+        let answer = gateway.chat(&body).await;
+        assert_eq!((answer.status, answer.header("x-azgate-key")), (200, "spare"), "the count outlives a reload");
+        leave.add_permits(2);
+    };
+    let (first, ()) = tokio::join!(first, meanwhile);
+    assert_eq!(first.status, 200);
+    assert_eq!(gateway.chat(&body).await.header("x-azgate-key"), "east", "not left alone");
 }

@@ -26,6 +26,11 @@ pub async fn azure() -> Running {
 }
 
 pub async fn azure_with(settings: Settings) -> Running {
+    azure_at(Settings { listen: "127.0.0.1:0".parse().unwrap(), ..settings }).await
+}
+
+/// The same at an address of the test's own.
+pub async fn azure_at(settings: Settings) -> Running {
     let mut deployments = settings.deployments.clone();
     for (name, model, kind) in [
         ("chat-east", "gpt-4o-2024-11-20", Kind::Chat),
@@ -35,8 +40,7 @@ pub async fn azure_with(settings: Settings) -> Running {
     ] {
         deployments.push(Deployment::new(name, model, kind));
     }
-    let settings = Settings { listen: "127.0.0.1:0".parse().unwrap(), deployments, ..settings };
-    simulator::start(settings).await.expect("the simulator starts")
+    simulator::start(Settings { deployments, ..settings }).await.expect("the simulator starts")
 }
 
 /// A provider key that leads to `azure`.

@@ -154,6 +154,17 @@ referable! {
     })
 }
 referable! {
+    /// The address of a name server.
+    NameServerText -> SocketAddr, "address", |text| {
+        let text = text.trim();
+        let bare = || text.trim_matches(['[', ']']).parse::<std::net::IpAddr>().map(|ip| SocketAddr::new(ip, 53));
+        text.parse::<SocketAddr>().or_else(|_| bare()).map_err(|_| {
+            "this is no address of a name server; write its `IP`, or `IP:port`, such as `10.0.0.2` or `[2001:db8::53]:5353`"
+                .to_owned()
+        })
+    }
+}
+referable! {
     /// A network in CIDR form, or a single address.
     NetworkText -> IpNet, "address", |text| {
         let text = text.trim();

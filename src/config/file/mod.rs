@@ -27,7 +27,7 @@ pub use pricing::Price;
 pub use provider::{
     Balance, CircuitBreaker, CustomProviderConfig, HealthCheck, HealthCheckKind, Provider, ProviderKind,
 };
-pub use server::{Admin, Server, Tls};
+pub use server::{Admin, Dns, Server, Tls};
 pub use stores::{LogsStore, LogsStoreKind, SharedState, SharedStateKind};
 
 /// Configuration of azgate: one JSON file.

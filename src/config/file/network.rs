@@ -57,7 +57,8 @@ pub struct NetworkConfig {
     pub ca_cert_pem: Option<String>,
     /// Whether certificates go unchecked. For tests only.
     pub insecure_skip_verify: bool,
-    /// Connections to one host at most.
+    /// Requests in progress with one host at most; each takes a connection over HTTP/1.1, and a stream of one over HTTP/2.
+    /// One more waits for as long as connecting may take, and then goes to another key, or is answered 503.
     pub max_conns_per_host: u32,
     /// Whether only HTTP/2 is spoken. Otherwise HTTP/1.1.
     pub enforce_http2: bool,

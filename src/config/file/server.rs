@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::form::{self, NetworkText, PlainText, Seconds, SecretText, SocketText};
+use super::form::{self, NameServerText, NetworkText, PlainText, Seconds, SecretText, SocketText};
 use crate::base::Secret;
 
 /// The process itself: where it listens, limits, shutdown.
@@ -38,6 +38,8 @@ pub struct Server {
     #[serde(deserialize_with = "form::list::<NetworkText, _>")]
     #[schemars(with = "Vec<NetworkText>")]
     pub trusted_proxies: Vec<IpNet>,
+    /// Where the addresses of upstreams are looked up.
+    pub dns: Dns,
     /// Directory for what must survive a restart: counters, budgets, logs. Without it, the directory that systemd
     /// names in `$STATE_DIRECTORY`; without that too, nothing is saved.
     pub state_directory: Option<PathBuf>,
@@ -60,6 +62,19 @@ pub struct Tls {
     #[serde(deserialize_with = "form::optional::<PlainText, _>")]
     #[schemars(with = "Option<PlainText>")]
     pub client_ca: Option<String>,
+}
+
+/// Where the addresses of upstreams are looked up. `/etc/hosts` always comes first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dns {
+    /// Name servers, `IP` or `IP:port`, in the order to ask them. Without any, those of `/etc/resolv.conf` with its
+    /// search domains; with some, names are looked up as they are written.
+    #[serde(deserialize_with = "form::list::<NameServerText, _>")]
+    #[schemars(with = "Vec<NameServerText>")]
+    pub servers: Vec<SocketAddr>,
+    /// Whether IPv6 addresses are asked for.
+    pub ipv6: bool,
 }
 
 /// The listener for operators: health, metrics, administration.
@@ -86,8 +101,15 @@ impl Default for Server {
             max_request_body_mb: 100,
             shutdown_grace_seconds: Duration::from_secs(300),
             trusted_proxies: Vec::new(),
+            dns: Dns::default(),
             state_directory: None,
         }
+    }
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self { servers: Vec::new(), ipv6: true }
     }
 }
 

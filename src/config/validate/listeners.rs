@@ -18,7 +18,20 @@ pub fn check(file: &File, root: &Place<'_>) {
     if file.server.state_directory.as_ref().is_some_and(|directory| !directory.is_absolute()) {
         server.member("state_directory").error("this path depends on where azgate is started; write an absolute path");
     }
+    check_name_servers(&file.server.dns.servers, &server.member("dns").member("servers"));
     check_client(file, &root.member("client"));
+}
+
+fn check_name_servers(servers: &[SocketAddr], place: &Place<'_>) {
+    for (index, server) in servers.iter().enumerate() {
+        let element = place.element(index);
+        if server.port() == 0 || server.ip().is_unspecified() || server.ip().is_multicast() {
+            element.error("no name server can be asked at this address; write that of one, such as `10.0.0.2`");
+        }
+        if servers[..index].contains(server) {
+            element.error("this name server stands here already; remove one of them");
+        }
+    }
 }
 
 /// Checks a PEM document; its text is not repeated.
