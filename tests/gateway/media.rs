@@ -42,7 +42,13 @@ fn form(parts: &[(&str, Option<&str>, &[u8])]) -> Bytes {
 }
 
 async fn upload(gateway: &Gateway, path: &str, body: Bytes) -> Answer {
-    gateway.post(path, &[("content-type", FORM)], body).await
+    typed(gateway, path, FORM, body).await
+}
+
+async fn typed(gateway: &Gateway, path: &str, media: &str, body: Bytes) -> Answer {
+    let authorization = format!("Bearer {KEY}");
+    let headers = [("authorization", authorization.as_str()), ("content-type", media)];
+    send(gateway.address, Method::POST, path, &headers, body).await
 }
 
 /// What the resource got, by length and hash: bodies with files are no text.
@@ -89,7 +95,7 @@ async fn forms_on_classic_paths_need_no_model_of_their_own() {
     let missing = upload(&gateway, "/v1/audio/translations", form(&[("file", Some("a.mp3"), b"RIFF")])).await;
     assert_eq!((missing.status, missing.code().as_str()), (400, "missing_model"));
     for (body, media) in [(Bytes::from_static(b"{}"), "application/json"), (Bytes::from_static(b"--xYzZY\r\n"), FORM)] {
-        let wrong = gateway.post("/v1/audio/transcriptions", &[("content-type", media)], body).await;
+        let wrong = typed(&gateway, "/v1/audio/transcriptions", media, body).await;
         assert_eq!((wrong.status, wrong.code().as_str()), (400, "bad_request"), "{}", wrong.text());
     }
 }
