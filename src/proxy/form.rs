@@ -53,6 +53,8 @@ impl Form {
             Operation::AudioTranscriptions => ("audio/transcriptions", Place::Deployment),
             Operation::AudioTranslations => ("audio/translations", Place::Deployment),
             Operation::AudioSpeech => ("audio/speech", Place::Deployment),
+            Operation::FileUpload => ("files", Place::V1),
+            Operation::BatchCreate => ("batches", Place::V1),
             _ => return None,
         };
         Some(Self { operation, method: Method::POST, path: path.into(), query: String::new(), place })
@@ -67,6 +69,11 @@ impl Form {
             Operation::ResponseDelete => (Method::DELETE, format!("responses/{id}")),
             Operation::ResponseCancel => (Method::POST, format!("responses/{id}/cancel")),
             Operation::ResponseInputItems => (Method::GET, format!("responses/{id}/input_items")),
+            Operation::FileRetrieve => (Method::GET, format!("files/{id}")),
+            Operation::FileDelete => (Method::DELETE, format!("files/{id}")),
+            Operation::FileContent => (Method::GET, format!("files/{id}/content")),
+            Operation::BatchRetrieve => (Method::GET, format!("batches/{id}")),
+            Operation::BatchCancel => (Method::POST, format!("batches/{id}/cancel")),
             _ => return None,
         };
         Some(Self { operation, method, path: path.into(), query, place: Place::V1 })
@@ -80,7 +87,7 @@ impl Form {
     /// What the body of a request is, other than an object in JSON.
     pub fn coding(operation: Operation) -> Coding {
         match operation {
-            Operation::AudioTranscriptions | Operation::AudioTranslations => Coding::Form,
+            Operation::AudioTranscriptions | Operation::AudioTranslations | Operation::FileUpload => Coding::Form,
             Operation::ImageEdits => Coding::Either,
             _ => Coding::Json,
         }
@@ -92,9 +99,32 @@ impl Form {
         matches!(operation, ImageGenerations | ImageEdits | AudioTranscriptions | AudioTranslations | AudioSpeech)
     }
 
+    /// Whether the operation makes something that its resource keeps and that no model has a part in. Such a request is not
+    /// sent again once it may have been taken: there would be two of what was to be one.
+    pub fn stores(operation: Operation) -> bool {
+        matches!(operation, Operation::FileUpload | Operation::BatchCreate)
+    }
+
+    /// Whether requests and answers hold ids of what a resource keeps.
+    pub fn has_ids(operation: Operation) -> bool {
+        Self::speaks_responses(operation) || Self::stores(operation) || Self::is_about_object(operation)
+    }
+
     /// Whether requests and answers are those of the Responses dialect.
     pub fn speaks_responses(operation: Operation) -> bool {
-        use Operation::{ResponseInputTokens, Responses, ResponsesCompact};
-        matches!(operation, Responses | ResponsesCompact | ResponseInputTokens) || Self::is_about_object(operation)
+        use Operation::{
+            ResponseCancel, ResponseDelete, ResponseInputItems, ResponseInputTokens, ResponseRetrieve, Responses,
+            ResponsesCompact,
+        };
+        matches!(
+            operation,
+            Responses
+                | ResponsesCompact
+                | ResponseInputTokens
+                | ResponseRetrieve
+                | ResponseDelete
+                | ResponseCancel
+                | ResponseInputItems
+        )
     }
 }

@@ -1,7 +1,6 @@
-//! The exchange lane: operations with a JSON body. The attempts are an ordinary loop, since the body is held and
+//! The exchange lane. The attempts are an ordinary loop, since the body is held and
 //! nothing goes to the caller before the answer is known to be worth having.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -17,11 +16,9 @@ use super::reading::Reading;
 use super::refuse::{Refusal, Stop};
 use super::relay::{Answered, Relay, Route};
 use super::send::Prepared;
-use super::{judge, pick, send};
+use super::{judge, names, pick, send};
 use crate::azure;
-use crate::catalog::Deployment;
 use crate::pool::Waiting;
-use crate::provider::Service;
 use crate::routing::{Course, Leg, Next, RetryBudget, Verdict};
 use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
@@ -64,7 +61,7 @@ impl Lane<'_> {
         self.budget.earn();
         let leg = |target: &super::exchange::Target| Leg {
             keys: target.keys.clone(),
-            most_retries: target.provider.retries.most,
+            most_retries: if Form::stores(self.form.operation) { 0 } else { target.provider.retries.most },
         };
         let mut course = Course::new(self.plan.targets.iter().map(leg).collect());
         let mut picked = self.untried(&mut course).ok_or_else(|| pick::none(self.plan, self.snapshot))?;
@@ -103,18 +100,8 @@ impl Lane<'_> {
     }
 
     fn prepare(&self, candidate: &Candidate) -> Result<Prepared, Refusal> {
-        let images = self.image_deployment(candidate);
-        send::prepare(self.session.req_header(), &self.form, self.plan, candidate, images, &self.snapshot.client)
-    }
-
-    /// Azure wants to know which deployment makes the images of a response.
-    fn image_deployment(&self, candidate: &Candidate) -> Option<Deployment> {
-        let model = self.plan.objects.image_model.as_ref().filter(|_| candidate.provider.service == Service::Azure)?;
-        let mut targets = self.plan.targets.iter();
-        let place = targets.find(|target| Arc::ptr_eq(&target.provider, &candidate.provider))?.place;
-        let plain = || Deployment::literal(model);
-        let bare = model.strip_prefix(&*format!("{}/", candidate.provider.name)).unwrap_or(model);
-        Some(place.map_or_else(plain, |place| self.snapshot.catalog.deployment(place, candidate.index, bare)))
+        let names = names::at(candidate, self.plan, &self.snapshot.catalog);
+        send::prepare(self.session.req_header(), &self.form, self.plan, candidate, names, &self.snapshot.client)
     }
 
     fn pick(&self, course: &Course) -> Pick<'_> {
@@ -223,7 +210,12 @@ impl Lane<'_> {
     }
 
     fn last(&self, refusal: Refusal) -> Refusal {
-        Refusal { tried_again: self.attempts.len() > 1, ..refusal }
+        let mut refusal = Refusal { tried_again: self.attempts.len() > 1, ..refusal };
+        let may_be_there = refusal.code != "upstream_unreachable" && refusal.code != "credential_unavailable";
+        if Form::stores(self.form.operation) && may_be_there {
+            refusal.message.push_str("; it was not sent again, since the resource may have taken it");
+        }
+        refusal
     }
 
     /// An answer turned out broken before any of it was shown. `throttled` holds the answer's hint when it was for that.

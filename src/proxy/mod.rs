@@ -7,8 +7,8 @@
 //! | (any) | `refuse` turns an error into an answer |
 //! | `logging` | `settle` |
 //!
-//! Operations with a JSON body run in the exchange lane: the request is read whole, and the upstream is asked from
-//! within `request_filter`, over Pingora's connection pools. Pingora's own proxying is not used for them: a body that
+//! All operations run in the exchange lane: the request is read whole, and the upstream is asked from
+//! within `request_filter`, over Pingora's connection pools. Pingora's own proxying is not used: a body that
 //! a filter has read is lost to it past 64 KiB, and it sends an answer's head before anyone can judge the answer.
 
 mod admit;
@@ -19,6 +19,7 @@ mod form;
 mod judge;
 mod lane;
 mod local;
+mod names;
 mod objects;
 mod pick;
 mod plan;
@@ -30,6 +31,7 @@ mod send;
 mod session;
 mod settle;
 mod stream;
+mod uploads;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,6 +103,9 @@ impl Gateway {
         if let Some(document) = local::answer(received, operation, query, caller, &snapshot)? {
             return local::send(session, received, &document, &mut exchange.reply).await;
         }
+        if let Some(refusal) = local::unlisted(operation) {
+            return Err(refusal.into());
+        }
         let (plan, form) = if Form::is_about_object(operation) {
             let planned = objects::plan(operation, received, query, caller, &snapshot)?;
             receive::no_body(session, &mut exchange.reply).await?;
@@ -110,7 +115,11 @@ impl Gateway {
             let content_type = session.get_header(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
             let reading = reading::Request::new(operation, content_type)?;
             let (body, noted) = receive::body(session, snapshot.largest_body, reading, &mut exchange.reply).await?;
-            (plan::make(received, caller, &snapshot, body, noted)?, form)
+            let plan = match Form::stores(operation) {
+                true => uploads::plan(operation, caller, &snapshot, body, noted)?,
+                false => plan::make(received, caller, &snapshot, body, noted)?,
+            };
+            (plan, form)
         };
         let plan = &*exchange.plan.insert(plan);
         let lane = Lane {
@@ -172,7 +181,7 @@ impl ProxyHttp for Gateway {
 
     /// Never reached: every request is answered in `request_filter`.
     async fn upstream_peer(&self, _: &mut Session, _: &mut Context) -> Result<Box<HttpPeer>> {
-        Error::e_explain(ErrorType::InternalError, "no operation uses the stream lane")
+        Error::e_explain(ErrorType::InternalError, "requests are answered before")
     }
 
     /// Whatever went wrong was answered or logged where it was known.

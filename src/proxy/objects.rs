@@ -107,7 +107,7 @@ impl Objects {
                 Reference::ToolModel => {}
                 Reference::Conversation if self.seal.is_some() => return Err(conversation()),
                 Reference::Conversation => {}
-                Reference::PreviousResponse | Reference::Item => self.open_id(named)?,
+                Reference::PreviousResponse | Reference::Item | Reference::File => self.open_id(named)?,
                 Reference::Encrypted => self.open_content(&named)?,
             }
         }
@@ -133,6 +133,7 @@ impl Objects {
             // Callers may give their own items ids of their own making.
             (Err(Unknown::Unsealed), Reference::Item) => return Ok(()),
             (Err(Unknown::Foreign), Reference::Item) => return Err(item_not_found(&named.text)),
+            (Err(_), Reference::File) => return Err(not_found(&named.text)),
             (Err(_), _) => return Err(previous_not_found(&named.text)),
         };
         self.bind(origin)?;
@@ -192,7 +193,7 @@ pub fn plan(
     Ok((Plan::about_object(targets, objects, snapshot), form))
 }
 
-fn target(place: usize, caller: &Caller, objects: &Objects, snapshot: &Snapshot) -> Option<Target> {
+pub fn target(place: usize, caller: &Caller, objects: &Objects, snapshot: &Snapshot) -> Option<Target> {
     let provider = &snapshot.providers[place];
     let mut keys = objects.among(provider, (0..provider.keys.len()).collect());
     if let Caller::Virtual(key) = caller {
@@ -208,7 +209,7 @@ fn target(place: usize, caller: &Caller, objects: &Objects, snapshot: &Snapshot)
     })
 }
 
-fn not_found(id: &str) -> Refusal {
+pub fn not_found(id: &str) -> Refusal {
     let id = id.chars().take(100).collect::<String>();
     Refusal::new(404, "not_found", format!("nothing with id `{id}` is known here, or it belongs to another caller"))
 }

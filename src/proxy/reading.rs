@@ -19,7 +19,7 @@ const FIELDS: &[&str] =
     &["model", "stream", "stream_options", "deployment", "endpoint", "fallbacks", "prompt_cache_key"];
 
 /// The same of a form. The gateway's own fields are for bodies in JSON.
-const FORM_FIELDS: &[&str] = &["model", "stream"];
+const FORM_FIELDS: &[&str] = &["model", "stream", "purpose"];
 
 /// Notes what matters of a request's body, in one pass while it arrives.
 pub enum Request {
@@ -43,7 +43,7 @@ impl Request {
         if Form::coding(operation) == Coding::Form || (Form::coding(operation) == Coding::Either && is_form) {
             return Ok(Self::Form(Box::new(Multipart::new(content_type)?)));
         }
-        let references = Form::speaks_responses(operation).then(References::default);
+        let references = Form::has_ids(operation).then(References::default);
         Ok(Self::Json { peek: Box::new(Peek::new(FIELDS)), references })
     }
 
@@ -108,7 +108,7 @@ impl Reading {
 
     pub fn plain(&self) -> Plain {
         let echo = self.echo.clone();
-        if Form::speaks_responses(self.operation) {
+        if Form::has_ids(self.operation) {
             return Plain::Responses(ResponsesAnswer::new(echo, self.bound.clone()));
         }
         if Form::makes_media(self.operation) {
@@ -120,12 +120,12 @@ impl Reading {
     /// Whether an answer of that media type is sound, pictures or plain text: nothing is read in it, and it passes as it
     /// comes.
     pub fn is_for_machines(&self, media: &str) -> bool {
-        Form::makes_media(self.operation) && media != "application/json"
+        self.operation == Operation::FileContent || (Form::makes_media(self.operation) && media != "application/json")
     }
 
     /// Reads the usage of an answer that is not changed; `None` where every answer is.
     pub fn meter(&self) -> Option<Plain> {
-        (!Form::speaks_responses(self.operation)).then(|| Plain::Chat(Answer::new(None)))
+        (!Form::has_ids(self.operation)).then(|| Plain::Chat(Answer::new(None)))
     }
 
     /// Whether the usage of an answer is this request's own: what is read again was counted when it was made.

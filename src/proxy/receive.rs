@@ -27,6 +27,9 @@ const NO_BODY: usize = 64 * 1024;
 /// Longest time for a whole body, so that a byte now and then does not hold a request for ever.
 const BODY_TOTAL: Duration = Duration::from_secs(300);
 
+/// Bytes a second that are slow but steady: a body gets more time for each second's worth that has come.
+const STEADY: u64 = 64 * 1024;
+
 /// Understands the head. There is always a record, so that a refusal carries the request's id and speaks the dialect
 /// of its path; the refusal is there when the path is no operation.
 pub fn head(session: &ServerSession, trusted_proxies: &[IpNet]) -> (Received, Option<Refusal>) {
@@ -82,7 +85,8 @@ pub async fn body(
     let mut body = Body::default();
     let begun = Instant::now();
     loop {
-        let limit = BODY_IDLE.min(BODY_TOTAL.saturating_sub(begun.elapsed()));
+        let total = BODY_TOTAL + Duration::from_secs(body.len() / STEADY);
+        let limit = BODY_IDLE.min(total.saturating_sub(begun.elapsed()));
         let read = reply.waiting(pingora::time::timeout(limit, session.read_request_body())).await;
         let read = read.map_err(|_| Refusal::slow_body(limit))?;
         let read = read.map_err(|error| {

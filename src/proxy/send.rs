@@ -6,9 +6,10 @@ use pingora::http::RequestHeader;
 
 use super::exchange::{Candidate, Plan};
 use super::form::{Form, Place};
+use super::names::Names;
 use super::refuse::Refusal;
 use crate::azure::{self, Addressing, ApiVersion};
-use crate::catalog::{Deployment, Family};
+use crate::catalog::Family;
 use crate::dialect::splice::Edits;
 use crate::dialect::{Members, Operation, multipart};
 use crate::provider::{self, KeyHeader, Service};
@@ -29,7 +30,7 @@ pub fn prepare(
     form: &Form,
     plan: &Plan,
     candidate: &Candidate,
-    images: Option<Deployment>,
+    names: Names,
     rules: &ClientRules,
 ) -> Result<Prepared, Refusal> {
     let provider = &candidate.provider;
@@ -42,7 +43,10 @@ pub fn prepare(
         _ => &candidate.key.version,
     };
     let addressing = if form.place == Place::V1 { Addressing::V1 } else { version.addressing() };
-    let edits = Changes::of(form.operation, plan, candidate, version, addressing);
+    let mut edits = Changes::of(form.operation, plan, candidate, version, addressing);
+    for (place, name) in names.of_lines {
+        edits.edits.replace_part(place, name);
+    }
     let pieces = edits.edits.pieces(plan.body.len());
     let length = edits.edits.length_after(plan.body.len());
     let base = &candidate.key.host.endpoint.base_path;
@@ -54,8 +58,8 @@ pub fn prepare(
     };
     let length = (form.method == Method::POST).then_some(length);
     let media = plan.form.is_none().then(|| HeaderValue::from_static("application/json"));
-    let mut head = head(caller, (form.method.clone(), &target), (length, media), candidate, rules)?;
-    if let Some(images) = images {
+    let mut head = head(caller, (form, &target), (length, media), candidate, rules)?;
+    if let Some(images) = names.images {
         head.insert_header(azure::IMAGE_HEADER, &*images.name).map_err(unbuildable)?;
     }
     Ok(Prepared { head, body: plan.body.segments(&pieces), hide_usage: edits.hide_usage })
@@ -78,7 +82,7 @@ impl<'m> Changes<'m> {
         let members = &plan.members;
         let mut edits = Edits::new(members);
         if let Some(form) = &plan.form {
-            in_form(form, &candidate.deployment.name, addressing, members, &mut edits);
+            in_form(form, plan.echo.is_some(), &candidate.deployment.name, addressing, members, &mut edits);
             return Self { edits, hide_usage: false };
         }
         let deployment = serde_json::to_vec(&*candidate.deployment.name).map_or_else(|_| Bytes::new(), Bytes::from);
@@ -92,8 +96,11 @@ impl<'m> Changes<'m> {
         if by_body && plan.echo.is_some() && members.last("model").is_none() {
             edits.append([b"\"model\":", &*deployment].concat());
         }
-        for field in ["deployment", "endpoint", "fallbacks"] {
-            edits.remove_all(field);
+        // Where no model is asked for, these are not the gateway's own.
+        if plan.echo.is_some() {
+            for field in ["deployment", "endpoint", "fallbacks"] {
+                edits.remove_all(field);
+            }
         }
         for (part, opened) in &plan.objects.opened {
             edits.replace_part(part.clone(), opened.clone());
@@ -107,7 +114,17 @@ impl<'m> Changes<'m> {
 }
 
 /// The same for a form, whose texts stand as they are.
-fn in_form(form: &multipart::Form, deployment: &str, addressing: Addressing, members: &Members, edits: &mut Edits<'_>) {
+fn in_form(
+    form: &multipart::Form,
+    named: bool,
+    deployment: &str,
+    addressing: Addressing,
+    members: &Members,
+    edits: &mut Edits<'_>,
+) {
+    if !named {
+        return;
+    }
     for member in members.all("model") {
         edits.replace(member, deployment.to_owned());
     }
@@ -151,18 +168,25 @@ fn with_usage(options: &[u8]) -> Bytes {
 
 fn head(
     caller: &RequestHeader,
-    (method, target): (Method, &str),
+    (form, target): (&Form, &str),
     (length, media): (Option<u64>, Option<HeaderValue>),
     candidate: &Candidate,
     rules: &ClientRules,
 ) -> Result<RequestHeader, Refusal> {
     let invalid = unbuildable;
-    let mut head = RequestHeader::build(method, target.as_bytes(), Some(12)).map_err(invalid)?;
+    // Other answers are made anew each time, and have no parts to go on from.
+    let asks_for_range = form.operation == Operation::FileContent;
+    let mut head = RequestHeader::build(form.method.clone(), target.as_bytes(), Some(12)).map_err(invalid)?;
     let key = &candidate.key;
     head.insert_header(header::HOST, key.host.authority.as_str()).map_err(invalid)?;
     for (name, value) in &caller.headers {
         if azure::passes_to_upstream(name.as_str()) || rules.forward_headers.contains(name) {
             head.append_header(name.clone(), value.clone()).map_err(invalid)?;
+        }
+    }
+    for name in asks_for_range.then_some([header::RANGE, header::IF_RANGE]).into_iter().flatten() {
+        if let Some(value) = caller.headers.get(&name) {
+            head.insert_header(name, value.clone()).map_err(invalid)?;
         }
     }
     for (name, value) in &key.headers {

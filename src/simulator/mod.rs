@@ -35,6 +35,7 @@ mod embeddings;
 mod errors;
 mod exchange;
 pub mod faults;
+mod files;
 mod filters;
 mod flow;
 mod form;

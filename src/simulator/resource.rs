@@ -18,6 +18,7 @@ use super::completions::CompletionRequest;
 use super::embeddings::EmbeddingRequest;
 use super::errors::Refusal;
 use super::faults::Oddities;
+use super::files::FileStore;
 use super::form::{self, File};
 use super::media::{self, Media};
 use super::models;
@@ -32,6 +33,7 @@ pub struct Resource {
     keys: Vec<String>,
     deployments: RwLock<BTreeMap<String, Arc<Deployed>>>,
     responses: Store,
+    files: FileStore,
 }
 
 /// A deployment and what is left of its limits.
@@ -86,8 +88,12 @@ impl<'a> Asked<'a> {
 
 impl Resource {
     pub fn new(settings: &Settings) -> Self {
-        let resource =
-            Self { keys: settings.keys.clone(), deployments: RwLock::default(), responses: Store::default() };
+        let resource = Self {
+            keys: settings.keys.clone(),
+            deployments: RwLock::default(),
+            responses: Store::default(),
+            files: FileStore::default(),
+        };
         settings.deployments.iter().cloned().for_each(|deployment| resource.add_deployment(deployment));
         resource
     }
@@ -121,6 +127,12 @@ impl Resource {
             Operation::Model(id) => {
                 let model = models::one(&self.deployments(), id).ok_or_else(|| Refusal::model_not_found(id))?;
                 return Ok(Answer::json(200, model));
+            }
+            Operation::Files(what) => {
+                let empty = Map::new();
+                let body = asked.body.as_ref().unwrap_or(&empty);
+                let exists = |name: &str| self.deployments().iter().any(|deployment| deployment.name == name);
+                return self.files.answer(what, &asked.head.headers, body, &asked.files, exists);
             }
             Operation::Responses(kept) if let Some(answer) = self.stored(kept, asked.head.uri.query())? => {
                 return Ok(answer);
@@ -229,7 +241,7 @@ impl Deployed {
                 media::answer(*what, call, files)
             }
             Operation::CountTokens => Ok(MessagesRequest::counted(call)?.count()),
-            Operation::Models | Operation::Model(_) => Err(Refusal::resource_not_found()),
+            Operation::Models | Operation::Model(_) | Operation::Files(_) => Err(Refusal::resource_not_found()),
         }
     }
 

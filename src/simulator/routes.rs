@@ -4,6 +4,7 @@
 use http::Method;
 
 use super::errors::Refusal;
+use super::files::Files;
 use super::media::Media;
 
 /// Dated versions that the simulated resource knows.
@@ -57,6 +58,7 @@ pub enum Operation {
     CountTokens,
     Responses(Responses),
     Media(Media),
+    Files(Files),
 }
 
 /// What can be done with responses.
@@ -83,6 +85,7 @@ impl Operation {
             Self::CountTokens => "Messages_CountTokens",
             Self::Responses(_) => "Responses_Create",
             Self::Media(_) => "Media_Create",
+            Self::Files(_) => "Files_Create",
         }
     }
 
@@ -99,6 +102,7 @@ impl Operation {
             Self::Media(Media::Images | Media::ImageEdits) => "imageGeneration",
             Self::Media(Media::Transcription | Media::Translation) => "audioTranscription",
             Self::Media(Media::Speech) => "textToSpeech",
+            Self::Files(_) => "files",
         }
     }
 
@@ -106,6 +110,10 @@ impl Operation {
         match self {
             Self::Models | Self::Model(_) => (Method::GET, "GET"),
             Self::Responses(Responses::Retrieve(_) | Responses::InputItems(_)) => (Method::GET, "GET"),
+            Self::Files(
+                Files::List | Files::Retrieve(_) | Files::Content(_) | Files::BatchList | Files::BatchRetrieve(_),
+            ) => (Method::GET, "GET"),
+            Self::Files(Files::Delete(_)) => (Method::DELETE, "GET, DELETE"),
             Self::Responses(Responses::Delete(_)) => (Method::DELETE, "GET, DELETE"),
             _ => (Method::POST, "POST"),
         }
@@ -152,7 +160,7 @@ pub fn find(method: &Method, path: &str, query: Option<&str>) -> Result<Route, R
             Route { surface: Surface::Claude, operation: Operation::CountTokens }
         }
         ["openai", "deployments", name, rest @ ..] => classic(operation(method, rest), Some(decode(name)), version)?,
-        ["openai", rest @ ..] if matches!(rest.first(), Some(&("models" | "responses"))) => {
+        ["openai", rest @ ..] if matches!(rest.first(), Some(&("models" | "responses" | "files" | "batches"))) => {
             classic(operation(method, rest), None, version)?
         }
         _ => return Err(Refusal::resource_not_found()),
@@ -173,7 +181,8 @@ pub fn deployment_in_path(path: &str) -> Option<String> {
 
 fn classic(found: Option<Operation>, deployment: Option<String>, version: Option<String>) -> Result<Route, Refusal> {
     let operation = found.ok_or_else(Refusal::resource_not_found)?;
-    let is_list = matches!(operation, Operation::Models | Operation::Model(_) | Operation::Responses(_));
+    let is_list =
+        matches!(operation, Operation::Models | Operation::Model(_) | Operation::Responses(_) | Operation::Files(_));
     let since = if matches!(operation, Operation::Responses(_)) { "2025-03-01" } else { "" };
     let version = version
         .filter(|version| DATED.contains(&version.as_str()) && version.as_str() >= since)
@@ -197,6 +206,7 @@ fn operation(method: &Method, rest: &[&str]) -> Option<Operation> {
         ["audio", "transcriptions"] => Operation::Media(Media::Transcription),
         ["audio", "translations"] => Operation::Media(Media::Translation),
         ["audio", "speech"] => Operation::Media(Media::Speech),
+        ["files" | "batches", ..] => Operation::Files(files(method, rest)?),
         ["responses", rest @ ..] => Operation::Responses(match rest {
             [] => Responses::Create,
             ["compact"] => Responses::Compact,
@@ -207,6 +217,21 @@ fn operation(method: &Method, rest: &[&str]) -> Option<Operation> {
             [id, "input_items"] => Responses::InputItems(decode(id)),
             _ => return None,
         }),
+        _ => return None,
+    })
+}
+
+fn files(method: &Method, rest: &[&str]) -> Option<Files> {
+    Some(match rest {
+        ["files"] if *method == Method::POST => Files::Upload,
+        ["files"] => Files::List,
+        ["files", id] if *method == Method::DELETE => Files::Delete(decode(id)),
+        ["files", id] => Files::Retrieve(decode(id)),
+        ["files", id, "content"] => Files::Content(decode(id)),
+        ["batches"] if *method == Method::POST => Files::BatchCreate,
+        ["batches"] => Files::BatchList,
+        ["batches", id] => Files::BatchRetrieve(decode(id)),
+        ["batches", id, "cancel"] => Files::BatchCancel(decode(id)),
         _ => return None,
     })
 }

@@ -28,6 +28,7 @@ mod responses;
 mod secrets;
 mod selection;
 mod slow_callers;
+mod stored_files;
 mod streams;
 mod support;
 mod telemetry;

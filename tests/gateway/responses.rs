@@ -327,3 +327,24 @@ async fn the_deployment_that_makes_images_is_found_by_its_alias() {
     // What neither names is for Azure to complain about.
     assert!(ask(&gateway, "Draw", tools).await.text().contains("imagegen deployment must be provided"));
 }
+
+#[tokio::test]
+async fn services_that_speak_the_openai_api_keep_responses_too() {
+    let azure = thinking().await;
+    let mut config = config_of(&azure, &azure);
+    config["providers"]["house"] = json!({
+        "type": "openai_compatible", "keys": [{"name": "house", "value": "sim-key", "models": ["*"]}],
+        "network_config": {"base_url": format!("{}/openai", azure.base_url())},
+    });
+    let gateway = Gateway::start(&config).await;
+    let asked = json!({"model": "house/gpt-4o", "input": "Hello", "stream": true});
+    let events = gateway.post(RESPONSES, &[], asked.to_string()).await.events();
+    assert_eq!(events.last().unwrap()["response"]["model"], "house/gpt-4o");
+    let made = events[0]["response"]["id"].as_str().unwrap().to_owned();
+    let read = call(&gateway, Method::GET, &format!("{made}?stream=true"), KEY).await;
+    assert_eq!(read.header("x-azgate-key"), "house", "{}", read.text());
+    let more = json!({"model": "house/gpt-4o", "input": "More", "previous_response_id": made});
+    let went_on = gateway.post(RESPONSES, &[], more.to_string()).await;
+    assert_eq!(went_on.json()["output"][0]["content"][0]["text"], "Going on, you said: More", "{}", went_on.text());
+    assert!(azure.recorded().iter().all(|sent| sent.path.starts_with("/openai/v1/responses")));
+}

@@ -1,4 +1,5 @@
-//! Plain answers of Responses to a caller of the same dialect: a response, a list of items, or a word on a deletion.
+//! Plain answers about what a resource keeps, to a caller of the same dialect: a response, a list of items, a file, a batch,
+//! or a word on a deletion.
 //!
 //! Tolerant: a body that is not JSON passes as it is.
 
@@ -33,6 +34,10 @@ static ANSWER: Place<Tag> = Place::object(&[
     ("data", &ITEMS),
     ("first_id", &ID),
     ("last_id", &ID),
+    // A batch and its files.
+    ("input_file_id", &ID),
+    ("output_file_id", &ID),
+    ("error_file_id", &ID),
 ]);
 
 /// Reads an answer as it arrives. The bytes stay with the caller, who hands them over at the end.

@@ -17,6 +17,8 @@ pub enum Reference {
     Item,
     /// Reasoning, or another part of a conversation, that only its maker can read.
     Encrypted,
+    /// A file that was uploaded.
+    File,
     ToolKind,
     ToolModel,
 }
@@ -24,10 +26,13 @@ pub enum Reference {
 static ITEM: Place<Reference> = Place::object(&[
     ("id", &Place::noted(Reference::Item)),
     ("encrypted_content", &Place::noted(Reference::Encrypted)),
+    ("content", &Place::array(&Place::object(&[("file_id", &Place::noted(Reference::File))]))),
 ]);
 static TOOL: Place<Reference> =
     Place::object(&[("type", &Place::noted(Reference::ToolKind)), ("model", &Place::noted(Reference::ToolModel))]);
 static REQUEST: Place<Reference> = Place::object(&[
+    // Of a batch.
+    ("input_file_id", &Place::noted(Reference::File)),
     ("previous_response_id", &Place::noted(Reference::PreviousResponse)),
     ("conversation", &Place::noted(Reference::Conversation)),
     ("input", &Place::array(&ITEM)),
@@ -86,7 +91,7 @@ mod tests {
 
     #[test]
     fn references_are_found_wherever_they_stand() {
-        let text = r#"{"input":[{"type":"reasoning","id":"rs_1","encrypted_content":"AAAA","content":[{"id":"no"}]},{"id":"msg_1"},{"role":"user"}],
+        let text = r#"{"input":[{"type":"reasoning","id":"rs_1","encrypted_content":"AAAA","content":[{"id":"no","file_id":"file-1"}]},{"id":"msg_1"},{"role":"user"}],
             "previous_response_id":null,"tools":[{"type":"image_generation","model":"img"},{"type":"function","parameters":{"type":"object"}}],
             "conversation":{"id":"conv_1"},"text":{"id":"no"}}"#;
         let mut references = References::default();
@@ -97,6 +102,7 @@ mod tests {
         let expected = [
             (Item, "rs_1"),
             (Encrypted, "AAAA"),
+            (File, "file-1"),
             (Item, "msg_1"),
             (ToolKind, "image_generation"),
             (ToolModel, "img"),
