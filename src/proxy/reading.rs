@@ -123,6 +123,11 @@ impl Reading {
         self.operation == Operation::FileContent || (Form::makes_media(self.operation) && media != "application/json")
     }
 
+    /// Whether the length of an answer that passes as it comes is worth more to its caller than its first bytes at once.
+    pub fn keeps_length(&self) -> bool {
+        self.operation == Operation::FileContent
+    }
+
     /// Reads the usage of an answer that is not changed; `None` where every answer is.
     pub fn meter(&self) -> Option<Plain> {
         (!Form::has_ids(self.operation)).then(|| Plain::Chat(Answer::new(None)))

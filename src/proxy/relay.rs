@@ -139,8 +139,9 @@ impl Relay<'_> {
         readable: bool,
     ) -> Result<(), Stop> {
         let mut out = self.head(&head);
-        match head.headers.get(header::CONTENT_LENGTH) {
-            // The length tells the caller when the answer breaks off.
+        // What has a length is flushed by Pingora when its buffer is full, chunks as they come: only a file keeps its length.
+        let length = head.headers.get(header::CONTENT_LENGTH).filter(|_| self.route.reading.keeps_length());
+        match length {
             Some(length) => insert(&mut out, "content-length", length.clone()),
             None => self.unframed(&mut out),
         }

@@ -337,13 +337,13 @@ async fn services_that_speak_the_openai_api_keep_responses_too() {
         "network_config": {"base_url": format!("{}/openai", azure.base_url())},
     });
     let gateway = Gateway::start(&config).await;
-    let asked = json!({"model": "house/gpt-4o", "input": "Hello", "stream": true});
+    let asked = json!({"model": "house/chat-east", "input": "Hello", "stream": true});
     let events = gateway.post(RESPONSES, &[], asked.to_string()).await.events();
-    assert_eq!(events.last().unwrap()["response"]["model"], "house/gpt-4o");
+    assert_eq!(events.last().unwrap()["response"]["model"], "house/chat-east");
     let made = events[0]["response"]["id"].as_str().unwrap().to_owned();
     let read = call(&gateway, Method::GET, &format!("{made}?stream=true"), KEY).await;
     assert_eq!(read.header("x-azgate-key"), "house", "{}", read.text());
-    let more = json!({"model": "house/gpt-4o", "input": "More", "previous_response_id": made});
+    let more = json!({"model": "house/chat-east", "input": "More", "previous_response_id": made});
     let went_on = gateway.post(RESPONSES, &[], more.to_string()).await;
     assert_eq!(went_on.json()["output"][0]["content"][0]["text"], "Going on, you said: More", "{}", went_on.text());
     assert!(azure.recorded().iter().all(|sent| sent.path.starts_with("/openai/v1/responses")));
