@@ -15,6 +15,7 @@ use crate::base::globs::Globs;
 use crate::base::{KeySet, Label};
 use crate::catalog::Catalog;
 use crate::governance::{Account, Callers, Governor, Prices};
+use crate::objects::Origin;
 use crate::pool::{Balance, BreakerRules, Memory, Rotations, Sessions};
 use crate::provider::{Credential, Service};
 use crate::upstream::{Directory, Host, Limits};
@@ -54,6 +55,8 @@ pub struct ClientRules {
     pub forward_headers: Vec<HeaderName>,
     pub strip_filter_results: bool,
     pub routing_headers: bool,
+    /// Callers may use each other's stored objects.
+    pub share_objects: bool,
 }
 
 pub struct Provider {
@@ -79,6 +82,8 @@ pub struct Key {
     pub host: Arc<Host>,
     pub proof: Proof,
     pub version: ApiVersion,
+    /// The resource it leads to, which knows what it made and nobody else does.
+    pub origin: Origin,
     /// How the key has behaved.
     pub memory: Arc<Memory>,
     /// The key's own limits.

@@ -10,10 +10,11 @@ use jiff::Timestamp;
 
 use super::file::{self, File, ProviderKind};
 use super::proof::{Caches, proof};
-use crate::azure::ApiVersion;
+use crate::azure::{self, ApiVersion};
 use crate::base::{Endpoint, KeySet, Label, Secret};
 use crate::catalog::{Api, Catalog, Family, KeyNames, ProviderNames};
 use crate::governance::{Callers, Governor, VirtualKey};
+use crate::objects::Origin;
 use crate::pool::{Balance, BreakerRules, Rotations};
 use crate::provider::Service;
 use crate::snapshot::{ClientRules, Fallbacks, Key, Provider, Retries, Snapshot, Timeouts};
@@ -81,6 +82,7 @@ fn client(client: &file::Client) -> ClientRules {
         forward_headers: forward.filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok()).collect(),
         strip_filter_results: client.strip_content_filter_results,
         routing_headers: client.routing_headers,
+        share_objects: client.share_objects,
     }
 }
 
@@ -165,8 +167,14 @@ fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provide
     // A key is the same key while its name, endpoint and credential are.
     let same = |old: &&Arc<Key>| *old.name == *key.name && old.host.endpoint == endpoint && old.proof == proof;
     let same = old.and_then(|old| old.keys.iter().find(same));
+    // Which account of another service a credential belongs to is not known, so the key's name stands for it.
+    let origin = match service {
+        Service::Azure => Origin::new(&azure::resource(&endpoint)),
+        Service::OpenAi | Service::Anthropic => Origin::new(&format!("{}#{}", azure::resource(&endpoint), key.name)),
+    };
     Key {
         name: key.name.as_str().into(),
+        origin,
         label: Label::new(&key.name),
         host: Arc::new(Host::new(endpoint, address, rules)),
         proof,

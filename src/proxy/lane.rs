@@ -1,4 +1,4 @@
-//! The exchange lane: operations with a JSON body. The attempts are an ordinary loop, since the body is held and
+//! The exchange lane. The attempts are an ordinary loop, since the body is held and
 //! nothing goes to the caller before the answer is known to be worth having.
 
 use std::time::{Duration, Instant, SystemTime};
@@ -10,13 +10,14 @@ use pingora::protocols::http::ServerSession;
 use pingora::time::timeout;
 
 use super::exchange::{Attempt, Caller, Candidate, Plan, Received, Reply, Reserved};
+use super::form::Form;
 use super::pick::{Pick, Picked};
+use super::reading::Reading;
 use super::refuse::{Refusal, Stop};
 use super::relay::{Answered, Relay, Route};
 use super::send::Prepared;
-use super::{judge, pick, prove, send};
+use super::{judge, names, pick, prove, send};
 use crate::azure;
-use crate::dialect::Operation;
 use crate::governance::{Reservation, Used};
 use crate::pool::Waiting;
 use crate::provider::Credential;
@@ -41,9 +42,7 @@ pub struct Lane<'a> {
     pub metrics: &'a Metrics,
     pub snapshot: &'a Snapshot,
     pub received: &'a Received,
-    pub operation: Operation,
-    /// The operation's path at the upstream.
-    pub path: &'static str,
+    pub form: Form,
     pub caller: &'a Caller,
     pub plan: &'a Plan,
     pub reserved: &'a Reserved,
@@ -66,7 +65,7 @@ impl Lane<'_> {
         self.budget.earn();
         let leg = |target: &super::exchange::Target| Leg {
             keys: target.keys.clone(),
-            most_retries: target.provider.retries.most,
+            most_retries: if Form::stores(self.form.operation) { 0 } else { target.provider.retries.most },
         };
         let mut course = Course::new(self.plan.targets.iter().map(leg).collect());
         let mut picked =
@@ -133,8 +132,9 @@ impl Lane<'_> {
     }
 
     fn prepare(&self, candidate: &Candidate, credential: Option<&Credential>) -> Result<Prepared, Refusal> {
-        let form = send::Form { operation: self.operation, path: self.path };
-        send::prepare(self.session.req_header(), form, self.plan, (candidate, credential), &self.snapshot.client)
+        let names = names::at(candidate, self.plan, &self.snapshot.catalog);
+        let (head, rules) = (self.session.req_header(), &self.snapshot.client);
+        send::prepare(head, &self.form, self.plan, (candidate, credential), names, rules)
     }
 
     /// Waits for something within the request's time, unless the caller leaves.
@@ -258,7 +258,13 @@ impl Lane<'_> {
     }
 
     fn last(&self, refusal: Refusal) -> Refusal {
-        Refusal { tried_again: self.attempts.len() > 1, ..refusal }
+        let mut refusal = Refusal { tried_again: self.attempts.len() > 1, ..refusal };
+        let may_be_there = refusal.code != "upstream_unreachable" && refusal.code != "credential_unavailable";
+        if Form::stores(self.form.operation) && may_be_there {
+            let why = "it was not sent again, since the resource may have taken it";
+            refusal.message = format!("{}; {why}", refusal.message).into();
+        }
+        refusal
     }
 
     /// An answer turned out broken before any of it was shown. `throttled` holds the answer's hint when it was for that.
@@ -282,12 +288,17 @@ impl Lane<'_> {
             received: self.received,
             rules: &self.snapshot.client,
             candidate,
-            echo: &self.plan.echo,
+            reading: Reading {
+                operation: self.form.operation,
+                echo: self.plan.echo.clone(),
+                hide_usage: answered.hide_usage,
+                bound: self.plan.objects.outward(candidate.key.origin),
+                strip_filter_results: self.snapshot.client.strip_filter_results,
+            },
             attempts: self.attempts.len(),
             replaceable,
             soonest: throttled.then(|| pick::soonest(self.plan, self.snapshot, self.reserved.demand)).flatten(),
             reserved: self.reserved,
-            hide_usage: answered.hide_usage,
             deadline: self.started + candidate.provider.timeouts.request,
             started: self.started,
         };

@@ -14,9 +14,11 @@ use super::lane::{PATIENCE, caller_takes};
 use super::limits;
 use crate::azure::UnknownVersion;
 use crate::catalog::Unresolved;
-use crate::dialect::error::{ErrorView, render, render_event};
+use crate::dialect::error::{ErrorView, render};
+use crate::dialect::multipart::FormError;
 use crate::dialect::operation::Unrouted;
 use crate::dialect::peek::JsonError;
+use crate::dialect::stream::ChunkTransform;
 use crate::dialect::{Dialect, Operation};
 use crate::governance::{Denied, Exceeded, What};
 use crate::upstream::Fault;
@@ -214,6 +216,13 @@ impl From<Unrouted> for Refusal {
     }
 }
 
+impl From<FormError> for Refusal {
+    fn from(error: FormError) -> Self {
+        let message = format!("the body is no form as this operation needs it: {error}");
+        Self::new(400, "bad_request", message)
+    }
+}
+
 impl From<JsonError> for Refusal {
     fn from(error: JsonError) -> Self {
         Self::new(400, "invalid_json", format!("the request's body cannot be read: {error}"))
@@ -347,8 +356,8 @@ fn waiting_helps(exceeded: &Exceeded) -> bool {
 }
 
 /// The error as the last event of a stream that has begun.
-pub fn event(dialect: Dialect, id: &str, refusal: &Refusal) -> Bytes {
-    render_event(dialect, &view(refusal, id))
+pub fn event(stream: &dyn ChunkTransform, dialect: Dialect, id: &str, refusal: &Refusal) -> Bytes {
+    stream.broken(dialect, &view(refusal, id))
 }
 
 fn view<'a>(refusal: &'a Refusal, id: &'a str) -> ErrorView<'a> {

@@ -53,6 +53,10 @@ pub enum Kind {
     Chat,
     Completion,
     Embedding,
+    Image,
+    /// Transcripts and translations.
+    Transcription,
+    Speech,
     /// Claude.
     Messages,
 }
@@ -98,6 +102,12 @@ impl Default for Settings {
             ("text-embedding-3-large", "text-embedding-3-large"),
             ("text-embedding-ada-002", "text-embedding-ada-002"),
         ];
+        let media = [
+            ("gpt-image-1", Kind::Image),
+            ("whisper", Kind::Transcription),
+            ("gpt-4o-transcribe", Kind::Transcription),
+            ("tts", Kind::Speech),
+        ];
         let completion = [("gpt-35-turbo-instruct", "gpt-35-turbo-instruct-0914")];
         let messages = [
             ("claude-sonnet-4-6", "claude-sonnet-4-6"),
@@ -114,6 +124,7 @@ impl Default for Settings {
                 .map(of_kind(Kind::Chat))
                 .chain(embedding.iter().map(of_kind(Kind::Embedding)))
                 .chain(completion.iter().map(of_kind(Kind::Completion)))
+                .chain(media.iter().map(|(name, kind)| Deployment::new(*name, *name, *kind)))
                 .chain(messages.iter().map(of_kind(Kind::Messages)))
                 .collect(),
             identity: IdentitySettings::default(),

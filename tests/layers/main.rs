@@ -39,6 +39,7 @@ const DIRECTIONS: &[(&str, May)] = &[
     ("azure", May::Import(&["base"])),
     ("provider", May::Import(&["base"])),
     ("governance", May::Import(&["base"])),
+    ("objects", May::Import(&["base"])),
     ("usage", May::Import(&["base"])),
     ("telemetry", May::Import(&["base"])),
     ("routing", May::Import(&["base", "catalog"])),

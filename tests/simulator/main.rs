@@ -6,6 +6,7 @@ mod client;
 mod connections;
 mod identity;
 mod recorded;
+mod responses;
 mod shapes;
 mod streams;
 mod strictness;
