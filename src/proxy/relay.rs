@@ -75,7 +75,7 @@ impl Relay<'_> {
         let of = |name: header::HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
         let readable = matches!(of(header::CONTENT_ENCODING), "" | "identity");
         let media = of(header::CONTENT_TYPE).split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-        if media == "text/event-stream" && read.is_empty() {
+        if media == "text/event-stream" && head.status.is_success() {
             self.reply.stream = true;
             return match readable {
                 true => stream::relay(&mut self, exchange, head).await,

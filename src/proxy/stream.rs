@@ -78,7 +78,6 @@ pub async fn relay(relay: &mut Relay<'_>, mut exchange: upstream::Exchange, head
         }
     };
     if matches!(stage, Stage::Held { .. })
-        && (relay.route.replaceable || transform.progress().events == 0)
         && let Some(refusal) = ended
     {
         // Nothing of the stream was shown: another attempt, or else a plain error, tells more than a broken stream.

@@ -162,13 +162,13 @@ async fn traps_14_when_all_is_throttled_the_caller_learns_the_soonest_of_every_m
 
 #[tokio::test]
 async fn a_service_without_keys_is_asked_without_a_credential_where_its_address_says() {
-    let (heads, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let (heads, mut seen) = tokio::sync::mpsc::channel(16);
     let address = upstream(move |mut stream| {
         let heads = heads.clone();
         async move {
             while let Some(head) = read_head(&mut stream).await {
                 read_body(&mut stream, &head).await;
-                heads.send(head).unwrap();
+                heads.send(head).await.unwrap();
                 let body = r#"{"object":"chat.completion","model":"llama","choices":[]}"#;
                 tokio::io::AsyncWriteExt::write_all(&mut stream, plain_answer(body).as_bytes()).await.unwrap();
             }

@@ -330,14 +330,14 @@ pub async fn collect(response: http::Response<Incoming>) -> Answer {
     Answer { status: parts.status.as_u16(), headers: parts.headers, body: body.into(), complete }
 }
 
-async fn connect(address: SocketAddr) -> hyper::client::conn::http1::SendRequest<Full<Bytes>> {
+pub async fn connect(address: SocketAddr) -> hyper::client::conn::http1::SendRequest<Full<Bytes>> {
     let stream = TokioIo::new(TcpStream::connect(address).await.unwrap());
     let (sender, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
     tokio::spawn(connection);
     sender
 }
 
-fn request<B>(address: SocketAddr, method: Method, path: &str, headers: &[(&str, &str)], body: B) -> Request<B> {
+pub fn request<B>(address: SocketAddr, method: Method, path: &str, headers: &[(&str, &str)], body: B) -> Request<B> {
     let mut request = Request::builder().method(method).uri(path).header("host", address.to_string());
     for (name, value) in headers {
         request = request.header(*name, *value);
