@@ -121,7 +121,7 @@ async fn traps_45_four_processes_with_a_thousand_requests_keep_one_budget_for_te
         away += 1.0 - gateway.metric("azgate_shared_state_up", &[]).await;
     }
     // On a machine so busy that the store missed its 20 ms, gateways counted for themselves; never more than their share.
-    let alone = gateways.iter().any(|gateway| gateway.log().contains("counts for itself")) || away > 0.0;
+    let alone = alone(&gateways.iter().collect::<Vec<_>>()) || away > 0.0;
     assert!(if alone { admitted <= 40 } else { admitted == 10 }, "{admitted} admitted, alone: {alone}");
     assert_eq!(azure.recorded().len(), admitted);
     let spent = || async { redis.command("HGET azgate:{limits}:virtual_key:tester total").await };
@@ -132,52 +132,80 @@ async fn traps_45_four_processes_with_a_thousand_requests_keep_one_budget_for_te
     }
 }
 
-#[tokio::test]
-async fn rates_are_shared_and_told_of_over_all_gateways() {
-    let (azure, redis) = (azure().await, Redis::start().await);
-    let limits =
-        json!({"rate_limit": {"requests_per_minute": 3, "tokens_per_hour": 100_000, "concurrent_requests": 9}});
-    let config = sharing(&azure.base_url(), redis.address, limits);
-    let (one, other) = (connected(&config).await, connected(&config).await);
-    for (gateway, remaining) in [(&one, "2"), (&other, "1"), (&one, "0")] {
-        let answer = gateway.chat(&chat_body("Hi")).await;
-        assert_eq!((answer.status, answer.header("x-ratelimit-remaining-requests")), (200, remaining));
-    }
-    let refused = other.chat(&chat_body("Hi")).await;
-    assert_eq!((refused.status, refused.code().as_str()), (429, "rate_limit_exceeded"));
-    assert!((1..=61).contains(&refused.header("retry-after").parse::<u64>().unwrap()));
-    assert_eq!(refused.header("x-ratelimit-remaining-requests"), "0");
-    assert!(refused.text().contains("3 requests per minute"), "{}", refused.text());
+/// Whether some of these missed the store's 20 ms and counted for themselves, as on a machine that is busy otherwise.
+fn alone(gateways: &[&Gateway]) -> bool {
+    gateways.iter().any(|gateway| gateway.log().contains("counts for itself"))
+}
+
+/// Waits for an answer of the store.
+async fn until_answer(redis: &Redis, command: &str, expected: &str) {
     let begun = Instant::now();
-    while redis.command("ZCARD azgate:{limits}:virtual_key:tester:held").await != ":0\r\n" {
-        assert!(begun.elapsed() < Duration::from_secs(20), "what was reserved is given back");
+    while redis.command(command).await != expected {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{command}: {}", redis.command(command).await);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
+const HELD: &str = "azgate:{limits}:virtual_key:tester:held";
+
+#[tokio::test]
+async fn rates_are_shared_and_told_of_over_all_gateways() {
+    let azure = azure().await;
+    for _ in 0..20 {
+        let redis = Redis::start().await;
+        let limits = json!({"rate_limit": {"requests_per_minute": 3, "tokens_per_hour": 100_000}});
+        let config = sharing(&azure.base_url(), redis.address, limits);
+        let (one, other) = (connected(&config).await, connected(&config).await);
+        let mut answers = Vec::new();
+        for gateway in [&one, &other, &one, &other] {
+            answers.push(gateway.chat(&chat_body("Hi")).await);
+        }
+        if alone(&[&one, &other]) {
+            continue;
+        }
+        let told = |answer: &Answer| answer.header("x-ratelimit-remaining-requests").to_owned();
+        assert_eq!(answers.iter().map(told).collect::<Vec<_>>(), ["2", "1", "0", "0"]);
+        let refused = &answers[3];
+        assert_eq!((refused.status, refused.code().as_str()), (429, "rate_limit_exceeded"));
+        assert!((1..=61).contains(&refused.header("retry-after").parse::<u64>().unwrap()));
+        assert!(refused.text().contains("3 requests per minute"), "{}", refused.text());
+        return until_answer(&redis, &format!("ZCARD {HELD}"), ":0\r\n").await;
+    }
+    panic!("the store never answered within 20 ms");
+}
+
 #[tokio::test]
 async fn what_a_killed_gateway_had_reserved_comes_back() {
-    let (azure, redis) = (azure().await, Redis::start().await);
-    let limits = json!({"rate_limit": {"concurrent_requests": 1}});
-    let config = sharing(&azure.base_url(), redis.address, limits);
-    let (dying, other) = (connected(&config).await, connected(&config).await);
+    let azure = azure().await;
     let authorization = format!("Bearer {KEY}");
     let headers = [("authorization", authorization.as_str()), ("x-sim-event-interval-ms", "100")];
-    let running =
-        open(dying.address, "/v1/chat/completions", &headers, stream_body(&"word ".repeat(300)).to_string()).await;
-    assert_eq!(other.chat(&chat_body("Hi")).await.status, 429);
-    drop(dying);
-    drop(running);
-    assert_eq!(other.chat(&chat_body("Hi")).await.status, 429, "held until the lease is over");
-    let key = "azgate:{limits}:virtual_key:tester:held";
-    let lease = redis.command(&format!("ZRANGE {key} 0 -1 WITHSCORES")).await;
-    let entry = lease.lines().nth(2).unwrap().to_owned();
-    let until: u64 = lease.lines().nth(4).unwrap().parse().unwrap();
-    let now = jiff::Timestamp::now().as_millisecond() as u64;
-    assert!(until <= now + 45_000, "no lease is longer");
-    // The lease is over, as it is after 45 s of silence.
-    redis.command(&format!("ZADD {key} 1 {entry}")).await;
-    assert_eq!(other.chat(&chat_body("Hi")).await.status, 200);
+    for _ in 0..20 {
+        let redis = Redis::start().await;
+        let config = sharing(&azure.base_url(), redis.address, json!({"rate_limit": {"concurrent_requests": 1}}));
+        let (dying, other) = (connected(&config).await, connected(&config).await);
+        let body = stream_body(&"word ".repeat(300)).to_string();
+        let running = open(dying.address, "/v1/chat/completions", &headers, body).await;
+        let meanwhile = other.chat(&chat_body("Hi")).await.status;
+        if alone(&[&dying, &other]) {
+            continue;
+        }
+        drop(dying);
+        drop(running);
+        let after = other.chat(&chat_body("Hi")).await.status;
+        let lease = redis.command(&format!("ZRANGE {HELD} 0 -1 WITHSCORES")).await;
+        // The lease is over, as it is after 45 s of silence.
+        let entry = lease.lines().nth(2).unwrap_or_default();
+        redis.command(&format!("ZADD {HELD} 1 {entry}")).await;
+        let at_last = other.chat(&chat_body("Hi")).await.status;
+        if alone(&[&other]) {
+            continue;
+        }
+        assert_eq!((meanwhile, after, at_last), (429, 429, 200), "held until the lease is over");
+        let until: i64 = lease.lines().nth(4).unwrap().parse().unwrap();
+        assert!(until <= jiff::Timestamp::now().as_millisecond() + 45_000, "no lease is longer");
+        return;
+    }
+    panic!("the store never answered within 20 ms");
 }
 
 #[tokio::test]
