@@ -14,7 +14,7 @@ use crate::base::globs::Globs;
 use crate::base::{KeySet, Label};
 use crate::catalog::Catalog;
 use crate::governance::Callers;
-use crate::pool::{Balance, BreakerRules, Memory, Rotations, Sessions};
+use crate::pool::{Balance, BreakerRules, Health, Memory, Rotations, Sessions};
 use crate::provider::{Credential, Service};
 use crate::upstream::{Directory, Host, Limits};
 
@@ -78,6 +78,8 @@ pub struct Key {
     pub version: ApiVersion,
     /// How the key has behaved.
     pub memory: Arc<Memory>,
+    /// Whether the endpoint is well, for all keys that lead there.
+    pub health: Arc<Health>,
     /// Added to every request, over a caller's.
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }

@@ -80,6 +80,7 @@ fn key(endpoint: &str, credential: &Credential, snapshot: &Snapshot) -> Result<K
         credential: Some(credential.clone()),
         version: VERSION,
         memory: Arc::default(),
+        health: Arc::default(),
         headers: Vec::new(),
     })
 }

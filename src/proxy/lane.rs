@@ -107,7 +107,7 @@ impl Lane<'_> {
 
     fn pick(&self, course: &Course) -> Pick<'_> {
         let target = &self.plan.targets[course.leg()];
-        Pick { target, snapshot: self.snapshot, session: self.plan.session, now: Instant::now() }
+        Pick { plan: self.plan, target, snapshot: self.snapshot, now: Instant::now() }
     }
 
     /// An untried key of the present leg, else of the next ones.

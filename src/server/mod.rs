@@ -1,8 +1,10 @@
 //! Puts the process together: listeners, the configuration in force and its reload, the end. Knows nothing of what is
 //! in a request.
 
+mod checkup;
 mod drain;
 mod listeners;
+mod readings;
 mod reload;
 mod tls;
 
@@ -10,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use pingora::server::Server;
@@ -57,6 +60,8 @@ pub fn run(start: &Start, loaded: config::Loaded) -> Result<std::convert::Infall
     let snapshot = Arc::new(ArcSwap::from_pointee(config::build(&file, None)));
     metrics.config_generation.set(1);
     metrics.config_reload_success.set(1);
+    let live = Arc::clone(&snapshot);
+    metrics.watch_keys(move || readings::of(&live.load(), Instant::now()));
     let readiness = Arc::new(Readiness::default());
 
     let conf = server_conf(&file);
@@ -80,6 +85,10 @@ pub fn run(start: &Start, loaded: config::Loaded) -> Result<std::convert::Infall
         grace: file.server.shutdown_grace_seconds,
     };
     server.add_service(background_service("drain", drain));
+    let checkup = checkup::Checkup { snapshot: Arc::clone(&snapshot) };
+    let mut checkup = background_service("checkup", checkup);
+    checkup.threads = Some(1);
+    server.add_service(checkup);
     let reload = reload::Reload { start: start.clone(), running: file, snapshot, metrics, certificate };
     server.add_service(background_service("reload", reload));
     server.run_forever()

@@ -13,6 +13,7 @@ mod disconnect;
 mod dns;
 mod fallbacks;
 mod faults;
+mod health;
 mod honest_ends;
 mod hostile;
 mod http2_upstream;

@@ -14,7 +14,6 @@ pub const NOT_YET: &[(&str, &str)] = &[
     ("providers.*.keys.*.azure_key_config.managed_identity_client_id", "managed identities are not used"),
     ("providers.*.keys.*.aliases.*.azure", "the key's own endpoint and version are used"),
     ("providers.*.keys.*.rate_limit", "the key is not limited"),
-    ("providers.*.health_check", "endpoints are not probed"),
     ("governance.virtual_keys.*.budget", "spending is not limited"),
     ("governance.virtual_keys.*.rate_limit", "the key is not limited"),
     ("governance.virtual_keys.*.team", "teams have no limits"),
