@@ -13,7 +13,7 @@ use crate::base::endpoint::OriginPattern;
 use crate::base::globs::Globs;
 use crate::base::{KeySet, Label};
 use crate::catalog::Catalog;
-use crate::governance::Callers;
+use crate::governance::{Account, Callers, Governor, Prices};
 use crate::pool::{Balance, BreakerRules, Health, Memory, Rotations, Sessions};
 use crate::provider::{Credential, Service};
 use crate::upstream::{Directory, Host, Limits};
@@ -26,6 +26,9 @@ pub struct Snapshot {
     pub largest_body: u64,
     pub trusted_proxies: Vec<IpNet>,
     pub callers: Callers,
+    pub prices: Prices,
+    /// Counters and what was learned; the same in every generation.
+    pub governor: Arc<Governor>,
     pub catalog: Catalog,
     /// In the order of the catalog.
     pub providers: Vec<Arc<Provider>>,
@@ -80,6 +83,8 @@ pub struct Key {
     pub memory: Arc<Memory>,
     /// Whether the endpoint is well, for all keys that lead there.
     pub health: Arc<Health>,
+    /// The key's own limits.
+    pub account: Arc<Account>,
     /// Added to every request, over a caller's.
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }

@@ -1,5 +1,7 @@
 //! From the validated file to what runs. Cannot fail: whatever could is a problem that was found before.
 
+mod limits;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -10,7 +12,7 @@ use super::file::{self, File, ProviderKind};
 use crate::azure::ApiVersion;
 use crate::base::{Endpoint, KeySet, Label, Secret};
 use crate::catalog::{Api, Catalog, Family, KeyNames, ProviderNames};
-use crate::governance::{Callers, VirtualKey};
+use crate::governance::{Callers, Governor, VirtualKey};
 use crate::pool::{Balance, BreakerRules, Health, HealthRules, ProbeKind, Rotations};
 use crate::provider::{Credential, Service};
 use crate::snapshot::{ClientRules, Fallbacks, Key, Provider, Retries, Snapshot, Timeouts};
@@ -19,26 +21,35 @@ use crate::upstream::{Directory, Host, Limits, NameServers, Protocols, Reach, Ru
 /// Longest time without progress while a request is written to an upstream.
 const WRITE: std::time::Duration = std::time::Duration::from_secs(30);
 
+/// What belongs to the process, and to every configuration in turn.
+#[derive(Clone, Copy)]
+struct Lasting<'a> {
+    governor: &'a Governor,
+    directory: &'a Directory,
+}
+
 /// Builds the run-time form of a file. What must outlive a reload is taken over from the `old` one: the addresses of
 /// the directory of hosts, and the turns of keys whose weights stay.
 pub fn build(file: &File, old: Option<&Snapshot>) -> Snapshot {
+    let governor = old.map_or_else(|| governor(file), |old| Arc::clone(&old.governor));
     let directory = old.map_or_else(Arc::default, |old| Arc::clone(&old.directory));
     let dns = &file.server.dns;
     directory.consult(NameServers { servers: dns.servers.clone(), ipv6: dns.ipv6 });
+    let lasting = Lasting { governor: &governor, directory: &directory };
     let entries: Vec<_> =
         file.providers.iter().map(|(name, settings)| (name, settings, keys(name, settings))).collect();
-    let providers: Vec<_> = entries
-        .iter()
-        .map(|(name, settings, keys)| Arc::new(provider(name, settings, keys, old, &directory)))
-        .collect();
+    let providers: Vec<_> =
+        entries.iter().map(|(name, settings, keys)| Arc::new(provider(name, settings, keys, old, lasting))).collect();
     let names = entries.iter().map(|(name, settings, keys)| provider_names(name, settings, keys)).collect();
-    let callers = file.governance.virtual_keys.iter().filter_map(|key| virtual_key(key, &providers));
+    let groups = limits::Groups::new(&file.governance, &governor);
+    let callers = file.governance.virtual_keys.iter().filter_map(|key| virtual_key(key, &providers, &groups));
     Snapshot {
         generation: old.map_or(1, |old| old.generation + 1),
         client: client(&file.client),
         largest_body: u64::from(file.server.max_request_body_mb) * 1024 * 1024,
         trusted_proxies: file.server.trusted_proxies.clone(),
         callers: Callers::new(callers.collect::<Vec<_>>()),
+        prices: limits::prices(&file.pricing),
         catalog: Catalog::new(names),
         providers,
         fallbacks: Fallbacks::new(file.fallbacks.iter().map(|(model, others)| (model, others.as_slice()))),
@@ -47,7 +58,14 @@ pub fn build(file: &File, old: Option<&Snapshot>) -> Snapshot {
         direct_exchanges: file::NetworkConfig::default().max_conns_per_host,
         directory,
         created: Timestamp::now().as_second(),
+        governor: Arc::clone(&governor),
     }
+}
+
+/// Counters live as long as the process, and so does where they are shared.
+fn governor(file: &File) -> Arc<Governor> {
+    let url = file.shared_state.as_ref().and_then(|shared| shared.url.as_ref());
+    Arc::new(url.and_then(|url| Governor::sharing(url.expose()).ok()).unwrap_or_default())
 }
 
 fn client(client: &file::Client) -> ClientRules {
@@ -75,7 +93,7 @@ fn provider(
     settings: &file::Provider,
     keys: &[file::Key],
     old: Option<&Snapshot>,
-    directory: &Directory,
+    lasting: Lasting<'_>,
 ) -> Provider {
     let old = old.and_then(|old| old.providers.iter().find(|provider| &*provider.name == name));
     let weights: Vec<f64> = keys.iter().map(|key| key.weight).collect();
@@ -103,7 +121,7 @@ fn provider(
             longest_wait: settings.network_config.retry_backoff_max,
         },
         breaker: breaker(&settings.circuit_breaker),
-        keys: provider_keys(keys, settings, old, directory),
+        keys: provider_keys(keys, settings, old, lasting),
         timeouts: timeouts(&settings.network_config),
     }
 }
@@ -128,12 +146,12 @@ fn provider_keys(
     keys: &[file::Key],
     settings: &file::Provider,
     old: Option<&Provider>,
-    directory: &Directory,
+    lasting: Lasting<'_>,
 ) -> Vec<Arc<Key>> {
     let rules = health(&settings.health_check);
     let mut built: Vec<Arc<Key>> = Vec::with_capacity(keys.len());
     for key in keys {
-        let mut key = provider_key(key, settings, old, directory);
+        let mut key = provider_key(key, settings, old, lasting);
         // Keys that lead to one endpoint share what is known of it, and a reload keeps it while its rules stay.
         let known = built.iter().chain(old.into_iter().flat_map(|old| &old.keys));
         let same = |known: &&Arc<Key>| known.host.endpoint == key.host.endpoint && known.health.rules == rules;
@@ -144,11 +162,11 @@ fn provider_keys(
     built
 }
 
-fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provider>, directory: &Directory) -> Key {
+fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provider>, lasting: Lasting<'_>) -> Key {
     let network = &settings.network_config;
     let service = service(settings.kind());
     let endpoint = endpoint(key, settings);
-    let address = directory.address(&endpoint.host, endpoint.port, Reach::Any);
+    let address = lasting.directory.address(&endpoint.host, endpoint.port, Reach::Any);
     let rules = Rules {
         connect_timeout: network.connect_timeout_in_seconds,
         most_exchanges: network.max_conns_per_host,
@@ -175,6 +193,7 @@ fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provide
         version: key.azure_key_config.as_ref().map_or(ApiVersion::V1, |azure| azure.api_version.clone()),
         memory: same.map(|old| Arc::clone(&old.memory)).unwrap_or_default(),
         health: Arc::default(),
+        account: limits::key_account(key, lasting.governor),
         headers: added.filter_map(header).collect(),
     }
 }
@@ -284,7 +303,7 @@ fn key_names(key: &file::Key, only: Option<Family>) -> KeyNames {
     }
 }
 
-fn virtual_key(key: &file::VirtualKey, providers: &[Arc<Provider>]) -> Option<VirtualKey> {
+fn virtual_key(key: &file::VirtualKey, providers: &[Arc<Provider>], groups: &limits::Groups<'_>) -> Option<VirtualKey> {
     Some(VirtualKey {
         name: key.name.as_str().into(),
         label: Label::new(&key.name),
@@ -295,5 +314,6 @@ fn virtual_key(key: &file::VirtualKey, providers: &[Arc<Provider>]) -> Option<Vi
         models: key.allowed_models.clone(),
         keys: Snapshot::keys_named(&key.allowed_keys, providers),
         networks: key.allowed_networks.clone(),
+        account: groups.account(key),
     })
 }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::account::Account;
 use crate::base::globs::Globs;
 use crate::base::{KeySet, Label};
 
@@ -27,6 +28,8 @@ pub struct VirtualKey {
     pub keys: Option<Vec<KeySet>>,
     /// Empty: any address.
     pub networks: Vec<IpNet>,
+    /// What its requests are charged to, and within which limits.
+    pub account: Arc<Account>,
 }
 
 /// Why a caller is turned away.
@@ -131,6 +134,7 @@ mod tests {
             models: Globs::new(["claude-*", "gpt-4o"]),
             keys: None,
             networks: Vec::new(),
+            account: Arc::default(),
         }
     }
 

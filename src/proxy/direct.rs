@@ -79,6 +79,7 @@ fn key(endpoint: &str, credential: &Credential, snapshot: &Snapshot) -> Result<K
         host: Arc::new(host),
         credential: Some(credential.clone()),
         version: VERSION,
+        account: Arc::default(),
         memory: Arc::default(),
         health: Arc::default(),
         headers: Vec::new(),

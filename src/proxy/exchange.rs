@@ -12,7 +12,7 @@ use crate::azure::ApiVersion;
 use crate::base::{KeySet, Label};
 use crate::catalog::Deployment;
 use crate::dialect::{Dialect, Members, Operation, Usage};
-use crate::governance::VirtualKey;
+use crate::governance::{Demand, Hold, Kind, Price, Reservation, Standing, VirtualKey, What};
 use crate::pool::Session;
 use crate::provider::Credential;
 use crate::snapshot::{Key, Provider, Snapshot};
@@ -26,6 +26,9 @@ pub struct Exchange {
     pub received: Option<Received>,
     pub caller: Option<Caller>,
     pub plan: Option<Plan>,
+    pub reserved: Option<Reserved>,
+    /// What the last attempt has taken from its key's own limits.
+    pub key_hold: Option<Reservation>,
     pub attempts: Vec<Attempt>,
     pub reply: Reply,
 }
@@ -97,6 +100,18 @@ pub struct Target {
     pub deployment: Option<String>,
 }
 
+/// What was taken from the caller's limits before the first attempt. Dropped without being settled, it gives it back.
+#[derive(Debug)]
+pub struct Reserved {
+    pub demand: Demand,
+    /// `None` for callers without a virtual key, whom nothing limits.
+    pub reservation: Option<Reservation>,
+    /// The same in the counters that gateways share.
+    pub hold: Option<Hold>,
+    /// What the caller is told of his limits.
+    pub standing: Standing,
+}
+
 /// One key and what the model is called there.
 #[derive(Debug, Clone)]
 pub struct Candidate {
@@ -105,6 +120,8 @@ pub struct Candidate {
     pub index: usize,
     pub key: Arc<Key>,
     pub deployment: Deployment,
+    /// `None` when nobody knows what the model costs.
+    pub price: Option<Price>,
 }
 
 /// One request that was sent to an upstream, or could not be.
@@ -121,6 +138,8 @@ pub struct Attempt {
 #[derive(Debug, Default)]
 pub struct Reply {
     pub status: Option<StatusCode>,
+    /// The limit that kept the request out.
+    pub exceeded: Option<(What, Kind)>,
     /// Code of the gateway's own error.
     pub code: Option<&'static str>,
     /// What is only for the log.
@@ -130,6 +149,8 @@ pub struct Reply {
     /// The usage was not reported, but reckoned from what was seen.
     pub usage_estimated: bool,
     pub bytes_in: u64,
+    /// Estimated from the request's bytes.
+    pub prompt_tokens: u64,
     pub bytes_out: u64,
     pub first_event: Option<Duration>,
     /// Time spent waiting for the caller or an upstream.
@@ -154,6 +175,8 @@ impl Exchange {
             received: None,
             caller: None,
             plan: None,
+            reserved: None,
+            key_hold: None,
             attempts: Vec::new(),
             reply: Reply::default(),
         }

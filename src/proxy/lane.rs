@@ -9,7 +9,7 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::time::timeout;
 
-use super::exchange::{Attempt, Caller, Candidate, Plan, Received, Reply};
+use super::exchange::{Attempt, Caller, Candidate, Plan, Received, Reply, Reserved};
 use super::pick::{Pick, Picked};
 use super::refuse::{Refusal, Stop};
 use super::relay::{Answered, Relay, Route};
@@ -17,6 +17,7 @@ use super::send::Prepared;
 use super::{judge, pick, send};
 use crate::azure;
 use crate::dialect::Operation;
+use crate::governance::{Reservation, Used};
 use crate::pool::Waiting;
 use crate::routing::{Course, Leg, Next, RetryBudget, Verdict};
 use crate::snapshot::Snapshot;
@@ -44,8 +45,10 @@ pub struct Lane<'a> {
     pub path: &'static str,
     pub caller: &'a Caller,
     pub plan: &'a Plan,
+    pub reserved: &'a Reserved,
     pub budget: &'a RetryBudget,
     pub started: Instant,
+    pub key_hold: &'a mut Option<Reservation>,
     pub attempts: &'a mut Vec<Attempt>,
     pub reply: &'a mut Reply,
 }
@@ -65,9 +68,11 @@ impl Lane<'_> {
             most_retries: target.provider.retries.most,
         };
         let mut course = Course::new(self.plan.targets.iter().map(leg).collect());
-        let mut picked = self.untried(&mut course).ok_or_else(|| pick::none(self.plan, self.snapshot))?;
+        let mut picked =
+            self.untried(&mut course).ok_or_else(|| pick::none(self.plan, self.snapshot, self.reserved.demand))?;
         loop {
             let candidate = picked.candidate;
+            self.hold(picked.hold);
             let prepared = self.prepare(&candidate)?;
             let (verdict, left) = match self.ask(&candidate, &prepared, picked.waiting).await? {
                 Ok(answered) => {
@@ -100,6 +105,13 @@ impl Lane<'_> {
         }
     }
 
+    /// Takes the place of the last attempt's key, which was asked and has given nothing.
+    fn hold(&mut self, hold: Option<Reservation>) {
+        if let Some(last) = std::mem::replace(self.key_hold, hold) {
+            last.settle(Used::default(), self.snapshot.governor.clock.now());
+        }
+    }
+
     fn prepare(&self, candidate: &Candidate) -> Result<Prepared, Refusal> {
         let form = send::Form { operation: self.operation, path: self.path };
         send::prepare(self.session.req_header(), form, self.plan, candidate, &self.snapshot.client)
@@ -107,7 +119,8 @@ impl Lane<'_> {
 
     fn pick(&self, course: &Course) -> Pick<'_> {
         let target = &self.plan.targets[course.leg()];
-        Pick { plan: self.plan, target, snapshot: self.snapshot, now: Instant::now() }
+        let demand = self.reserved.demand;
+        Pick { plan: self.plan, target, snapshot: self.snapshot, demand, now: Instant::now() }
     }
 
     /// An untried key of the present leg, else of the next ones.
@@ -244,7 +257,8 @@ impl Lane<'_> {
             echo: &self.plan.echo,
             attempts: self.attempts.len(),
             replaceable,
-            soonest: throttled.then(|| pick::soonest(self.plan, self.snapshot)).flatten(),
+            soonest: throttled.then(|| pick::soonest(self.plan, self.snapshot, self.reserved.demand)).flatten(),
+            reserved: self.reserved,
             hide_usage: prepared.hide_usage,
             deadline: self.started + candidate.provider.timeouts.request,
             started: self.started,

@@ -3,7 +3,7 @@
 //! | Pingora's phase | stages |
 //! |---|---|
 //! | `new_ctx` | the request takes the configuration in force |
-//! | `request_filter` | `receive` head, `admit`, `local` or `receive` body, `plan`, then the `lane`: `pick`, `send`, `judge`, `relay` |
+//! | `request_filter` | `receive` head, `admit`, `local` or `receive` body, `plan`, `limits` reserve, then the `lane`: `pick`, `send`, `judge`, `relay` |
 //! | (any) | `refuse` turns an error into an answer |
 //! | `logging` | `settle` |
 //!
@@ -17,6 +17,7 @@ mod direct;
 mod exchange;
 mod judge;
 mod lane;
+mod limits;
 mod local;
 mod pick;
 mod plan;
@@ -99,6 +100,8 @@ impl Gateway {
         let path = send::path(operation).ok_or_else(|| Refusal::not_served(operation.name(), "azure"))?;
         let (body, members) = receive::body(session, snapshot.largest_body, &mut exchange.reply).await?;
         let plan = &*exchange.plan.insert(plan::make(received, caller, &snapshot, body, members)?);
+        let reserved = limits::reserve(operation, caller, plan, &snapshot, exchange.reply.prompt_tokens).await?;
+        let reserved = &*exchange.reserved.insert(reserved);
         let lane = Lane {
             session,
             connections: &self.connections,
@@ -109,8 +112,10 @@ impl Gateway {
             path,
             caller,
             plan,
+            reserved,
             budget: &self.budget,
             started: exchange.started,
+            key_hold: &mut exchange.key_hold,
             attempts: &mut exchange.attempts,
             reply: &mut exchange.reply,
         };
@@ -172,7 +177,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn logging(&self, _: &mut Session, _: Option<&Error>, context: &mut Context) {
-        settle::settle(&context.exchange, &self.labels, &self.metrics);
+        settle::settle(&mut context.exchange, &self.labels, &self.metrics);
     }
 }
 

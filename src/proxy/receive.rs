@@ -15,6 +15,7 @@ use super::refuse::{Refusal, Stop};
 use super::session;
 use crate::base::ids;
 use crate::dialect::{Dialect, Members, Peek, Surface, classify, query_value};
+use crate::governance::Prompt;
 
 /// Longest silence of a caller within a request's body.
 const BODY_IDLE: Duration = Duration::from_secs(30);
@@ -23,8 +24,19 @@ const BODY_IDLE: Duration = Duration::from_secs(30);
 const BODY_TOTAL: Duration = Duration::from_secs(300);
 
 /// Top-level members of a request that the gateway acts on.
-const FIELDS: &[&str] =
-    &["model", "stream", "stream_options", "deployment", "endpoint", "fallbacks", "prompt_cache_key"];
+const FIELDS: &[&str] = &[
+    "model",
+    "stream",
+    "stream_options",
+    "deployment",
+    "endpoint",
+    "fallbacks",
+    "prompt_cache_key",
+    "max_tokens",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "n",
+];
 
 /// Understands the head. There is always a record, so that a refusal carries the request's id and speaks the dialect
 /// of its path; the refusal is there when the path is no operation.
@@ -74,6 +86,7 @@ pub async fn body(session: &mut ServerSession, largest: u64, reply: &mut Reply) 
     }
     let mut body = Body::default();
     let mut peek = Peek::new(FIELDS);
+    let mut prompt = Prompt::default();
     let begun = Instant::now();
     loop {
         let limit = BODY_IDLE.min(BODY_TOTAL.saturating_sub(begun.elapsed()));
@@ -90,8 +103,10 @@ pub async fn body(session: &mut ServerSession, largest: u64, reply: &mut Reply) 
             return Err(Refusal::too_large(largest).into());
         }
         peek.feed(&chunk).map_err(Refusal::from)?;
+        prompt.feed(&chunk);
         body.push(chunk).await.map_err(Refusal::no_room)?;
     }
+    reply.prompt_tokens = prompt.tokens();
     Ok((body, peek.finish().map_err(Refusal::from)?))
 }
 

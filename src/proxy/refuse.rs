@@ -11,18 +11,22 @@ use pingora::protocols::http::ServerSession;
 
 use super::exchange::{Received, Reply};
 use super::lane::{PATIENCE, caller_takes};
+use super::limits;
 use crate::azure::UnknownVersion;
 use crate::catalog::Unresolved;
 use crate::dialect::error::{ErrorView, render, render_event};
 use crate::dialect::operation::Unrouted;
 use crate::dialect::peek::JsonError;
 use crate::dialect::{Dialect, Operation};
-use crate::governance::Denied;
+use crate::governance::{Denied, Exceeded, What};
 use crate::upstream::Fault;
 
 /// How long a caller whose request was refused may go on sending before the connection is closed. Without it the
 /// caller would meet a reset instead of the answer, as long as it is still sending.
 const LINGER: Duration = Duration::from_secs(5);
+
+/// Told where waiting does not help at all: a day, so that nobody tries again soon.
+const NEVER: Duration = Duration::from_secs(86_400);
 
 /// Why a request gets no answer from an upstream.
 #[derive(Debug)]
@@ -31,7 +35,7 @@ pub struct Refusal {
     /// Stable; documented in the README and used in the log.
     pub code: &'static str,
     /// For the caller.
-    pub message: String,
+    pub message: Box<str>,
     /// The field of the request that is at fault.
     pub param: Option<&'static str>,
     /// Only for the log.
@@ -40,6 +44,8 @@ pub struct Refusal {
     pub allow: Option<&'static str>,
     /// When to come back.
     pub retry_after: Option<Duration>,
+    /// The limit of the caller's that is used up.
+    pub exceeded: Option<Box<Exceeded>>,
     /// The gateway has tried more than once itself; clients that do the same on top multiply the load.
     pub tried_again: bool,
 }
@@ -92,11 +98,12 @@ impl Refusal {
         Self {
             status,
             code,
-            message: message.into(),
+            message: message.into().into_boxed_str(),
             param: None,
             cause: None,
             allow: None,
             retry_after: None,
+            exceeded: None,
             tried_again: false,
         }
     }
@@ -227,6 +234,20 @@ impl From<Denied> for Refusal {
     }
 }
 
+/// A rate or a slot is worth coming back for. A budget is not until it is renewed, nor is a request that is larger than
+/// its limit: the caller learns how long that is, and his SDK is told not to try by itself.
+impl From<Box<Exceeded>> for Refusal {
+    fn from(exceeded: Box<Exceeded>) -> Self {
+        let code = match exceeded.excess.what {
+            What::Rate(..) | What::Concurrency => "rate_limit_exceeded",
+            What::Budget(_) => "budget_exceeded",
+        };
+        let wait = exceeded.excess.wait.map_or(NEVER, Duration::from_millis);
+        let refusal = Self::new(429, code, exceeded.to_string());
+        Self { retry_after: Some(wait), exceeded: Some(exceeded), ..refusal }
+    }
+}
+
 impl From<Unresolved> for Refusal {
     fn from(unresolved: Unresolved) -> Self {
         Self::new(404, "model_not_found", unresolved.to_string()).param("model")
@@ -291,7 +312,8 @@ pub async fn answer(
         insert("retry-after", millis.div_ceil(1000).into());
         insert("retry-after-ms", millis.into());
     }
-    if refusal.tried_again && refusal.status.is_server_error() {
+    let waiting_helps = refusal.exceeded.as_ref().is_none_or(|exceeded| waiting_helps(exceeded));
+    if refusal.tried_again && refusal.status.is_server_error() || !waiting_helps {
         insert("x-should-retry", HeaderValue::from_static("false"));
     }
     if refusal.status == StatusCode::UNAUTHORIZED {
@@ -303,12 +325,19 @@ pub async fn answer(
         session.set_keepalive(None);
         insert("connection", HeaderValue::from_static("close"));
     }
+    if let Some(exceeded) = &refusal.exceeded {
+        limits::tell(&mut head, &exceeded.standing);
+    }
     caller_takes(PATIENCE, session.write_response_header(Box::new(head))).await?;
     caller_takes(PATIENCE, session.write_response_body(body, true)).await?;
     if unread {
         linger(session).await;
     }
     Ok(())
+}
+
+fn waiting_helps(exceeded: &Exceeded) -> bool {
+    !matches!(exceeded.excess.what, What::Budget(_)) && exceeded.excess.wait.is_some()
 }
 
 /// The error as the last event of a stream that has begun.
@@ -329,6 +358,7 @@ fn view<'a>(refusal: &'a Refusal, id: &'a str) -> ErrorView<'a> {
 /// Remembers for the log what the caller was told.
 pub fn note(refusal: &Refusal, reply: &mut Reply) {
     reply.code = Some(refusal.code);
+    reply.exceeded = refusal.exceeded.as_ref().map(|exceeded| (exceeded.excess.what, exceeded.subject.kind));
     reply.cause.clone_from(&refusal.cause);
     reply.status.get_or_insert(refusal.status);
 }

@@ -7,10 +7,10 @@ use http::{HeaderValue, StatusCode, Version, header};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 
-use super::exchange::{Candidate, Received, Reply};
+use super::exchange::{Candidate, Received, Reply, Reserved};
 use super::lane::{caller_leaves, caller_takes, until};
 use super::refuse::{Refusal, Stop};
-use super::stream;
+use super::{limits, stream};
 use crate::azure;
 use crate::dialect::answer::Answer;
 use crate::dialect::filter_results;
@@ -38,6 +38,7 @@ pub struct Route<'a> {
     pub replaceable: bool,
     /// Until the first of the keys' gates opens, when all are closed.
     pub soonest: Option<Duration>,
+    pub reserved: &'a Reserved,
     pub hide_usage: bool,
     pub deadline: Instant,
     pub started: Instant,
@@ -176,8 +177,11 @@ impl Relay<'_> {
     pub fn head(&self, upstream: &ResponseHeader) -> ResponseHeader {
         let mut head = ResponseHeader::build(upstream.status, Some(upstream.headers.len() + 8))
             .expect("the status was valid when it was received");
+        let limited = self.route.reserved.standing.is_limited();
         for (name, value) in &upstream.headers {
-            if azure::passes_to_caller(name.as_str()) {
+            // A caller with limits is told of those; Azure's are shared by all callers of a key and say nothing to him.
+            let of_others = limited && name.as_str().starts_with("x-ratelimit-");
+            if azure::passes_to_caller(name.as_str()) && !of_others {
                 // The name and value were headers a moment ago.
                 let _ = head.append_header(name.clone(), value.clone());
             }
@@ -186,6 +190,10 @@ impl Relay<'_> {
             retry_after(&mut head, upstream, self.route.soonest);
         }
         let route = &self.route;
+        limits::tell(&mut head, &route.reserved.standing);
+        if route.candidate.price.is_none() && upstream.status.is_success() {
+            insert(&mut head, "x-azgate-price", HeaderValue::from_static("unknown"));
+        }
         if route.attempts > 1 && upstream.status.is_server_error() {
             // Clients that retry on top of the gateway's own retries multiply the load.
             insert(&mut head, "x-should-retry", HeaderValue::from_static("false"));

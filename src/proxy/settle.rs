@@ -3,8 +3,10 @@
 use serde::Serialize;
 
 use super::exchange::{Attempt, Caller, Exchange};
+use super::limits::{self, Bill};
 use crate::base::Label;
 use crate::dialect::usage::Usage;
+use crate::governance::{Measure, Tokens as Counts, What};
 use crate::telemetry::{Metrics, RequestSeries, TokenSeries, logging};
 
 /// Status of a request whose caller left before there was one (nginx's convention).
@@ -16,6 +18,9 @@ pub struct Labels {
     pub anonymous: Label,
     pub direct: Label,
     kinds: [Label; 5],
+    /// What a limit counts, and whose it is.
+    reasons: [Label; 4],
+    scopes: [Label; 4],
     operations: Vec<(&'static str, Label)>,
 }
 
@@ -47,6 +52,11 @@ struct Line<'a> {
     attempts: Vec<Tried<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<Tokens>,
+    /// Micro-dollars.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost_micro_usd: Option<u64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    price_unknown: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     usage_estimated: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -85,8 +95,19 @@ impl Labels {
             anonymous: Label::new("anonymous"),
             direct: Label::new("direct"),
             kinds: ["input", "cached_input", "cache_write", "output", "reasoning"].map(Label::new),
+            reasons: ["requests", "tokens", "concurrency", "budget"].map(Label::new),
+            scopes: ["virtual_key", "team", "customer", "provider_key"].map(Label::new),
             operations: operations.into_iter().map(|name| (name, Label::new(name))).collect(),
         }
+    }
+
+    fn reason(&self, what: What) -> &Label {
+        &self.reasons[match what {
+            What::Rate(Measure::Requests, _) => 0,
+            What::Rate(Measure::Tokens, _) => 1,
+            What::Concurrency => 2,
+            What::Budget(_) => 3,
+        }]
     }
 
     fn operation(&self, name: &str) -> &Label {
@@ -95,7 +116,9 @@ impl Labels {
 }
 
 /// Counts the request and writes its line.
-pub fn settle(exchange: &Exchange, labels: &Labels, metrics: &Metrics) {
+pub fn settle(exchange: &mut Exchange, labels: &Labels, metrics: &Metrics) {
+    let bill = close(exchange);
+    let exchange = &*exchange;
     let Some(received) = &exchange.received else { return };
     let reply = &exchange.reply;
     let operation = labels.operation(received.operation.map_or("none", |operation| operation.name()));
@@ -110,6 +133,10 @@ pub fn settle(exchange: &Exchange, labels: &Labels, metrics: &Metrics) {
     }
     metrics.request(RequestSeries { operation, provider, key, model, status, caller });
     count_tokens(reply.usage.as_ref(), model, caller, labels, metrics);
+    count_money(&bill, model, caller, metrics);
+    if let Some((what, kind)) = reply.exceeded {
+        metrics.limits.rejection(labels.reason(what), &labels.scopes[kind as usize], caller);
+    }
     let duration = exchange.started.elapsed();
     metrics.took(operation, duration, reply.first_event);
     let overhead = duration.saturating_sub(reply.waited);
@@ -137,12 +164,31 @@ pub fn settle(exchange: &Exchange, labels: &Labels, metrics: &Metrics) {
         bytes_out: reply.bytes_out,
         attempts: exchange.attempts.iter().map(tried).collect(),
         usage: reply.usage.map(tokens),
+        cost_micro_usd: bill.cost.filter(|_| bill.tokens.is_some()),
+        price_unknown: bill.cost.is_none(),
         usage_estimated: reply.usage_estimated,
         caller_left: reply.caller_left,
         stream_failure: reply.stream_failure,
         client_retry: received.retry_count.filter(|count| *count > 0),
         generation: exchange.snapshot.generation,
     });
+}
+
+/// Ends what the request has reserved and teaches what its answer has shown.
+fn close(exchange: &mut Exchange) -> Bill {
+    let (reserved, key_hold) = (exchange.reserved.take(), exchange.key_hold.take());
+    let Some(plan) = &exchange.plan else { return Bill { tokens: None, cost: Some(0) } };
+    let (attempts, reply, snapshot) = (&exchange.attempts, &mut exchange.reply, &exchange.snapshot);
+    let bill = limits::bill(attempts, reply);
+    limits::settle(reserved, key_hold, &bill, attempts, snapshot);
+    if let Some(usage) = reply.usage.filter(|_| !reply.usage_estimated) {
+        snapshot.governor.sizes.learn(plan.model_label.id(), usage.output);
+    }
+    if let (None, Some(Counts { input, .. })) = (reply.usage, bill.tokens) {
+        reply.usage = Some(Usage { input, ..Usage::default() });
+        reply.usage_estimated = true;
+    }
+    bill
 }
 
 fn caller<'a>(caller: Option<&'a Caller>, labels: &'a Labels) -> &'a Label {
@@ -159,6 +205,14 @@ fn count_tokens(usage: Option<&Usage>, model: &Label, caller: &Label, labels: &L
     let counts = [usage.input, usage.cached_input, usage.cache_write, usage.output, usage.reasoning];
     for (kind, count) in labels.kinds.iter().zip(counts) {
         metrics.tokens(TokenSeries { model, caller, kind }, count);
+    }
+}
+
+fn count_money(bill: &Bill, model: &Label, caller: &Label, metrics: &Metrics) {
+    match (bill.tokens, bill.cost) {
+        (Some(_), Some(cost)) => metrics.limits.cost(model, caller, cost),
+        (Some(_), None) => metrics.limits.price_unknown(model, caller),
+        (None, _) => {}
     }
 }
 

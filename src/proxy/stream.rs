@@ -244,7 +244,7 @@ fn transform(relay: &Relay<'_>) -> ChatStream {
 fn settle_usage(relay: &mut Relay<'_>, progress: &Progress) {
     relay.reply.usage = progress.usage;
     if progress.usage.is_none() && progress.content_events > 0 {
-        let input = relay.reply.bytes_in / 4;
+        let input = relay.reply.prompt_tokens;
         relay.reply.usage = Some(Usage { input, output: progress.content_events, ..Usage::default() });
         relay.reply.usage_estimated = true;
     }

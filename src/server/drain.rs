@@ -10,17 +10,24 @@ use pingora::services::background::BackgroundService;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
+use super::counters::Counters;
 use crate::admin::Readiness;
+use crate::governance::Governor;
 use crate::telemetry::{Metrics, logging};
 
 /// How often the requests in flight are looked at.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// How long the last requests may take to be told to the shared state.
+const TELLING: Duration = Duration::from_secs(2);
 
 pub struct Drain {
     pub readiness: Arc<Readiness>,
     pub metrics: Arc<Metrics>,
     pub listen: Vec<SocketAddr>,
     pub grace: Duration,
+    pub counters: Option<Arc<Counters>>,
+    pub governor: Arc<Governor>,
 }
 
 #[async_trait]
@@ -65,6 +72,15 @@ impl Drain {
             log::warn!("stopping with {left} requests in flight: the grace time is over");
         } else {
             log::info!("stopped after {} ms, nothing was in flight", begun.elapsed().as_millis());
+        }
+        if let Some(shared) = &self.governor.shared {
+            let told = Instant::now();
+            while !shared.is_settled() && told.elapsed() < TELLING {
+                sleep(LOOK).await;
+            }
+        }
+        if let Some(counters) = &self.counters {
+            counters.save();
         }
         logging::flush();
         std::process::exit(0);

@@ -36,6 +36,8 @@ pub enum StartError {
     Bind { address: SocketAddr, cause: std::io::Error },
     #[error("cannot speak TLS: {0}")]
     Tls(String),
+    #[error(transparent)]
+    State(#[from] crate::governance::StateError),
 }
 
 /// Tries every address once: Pingora itself would try for half a minute and then go on without the listener.

@@ -2,10 +2,12 @@
 //! in a request.
 
 mod checkup;
+mod counters;
 mod drain;
 mod listeners;
 mod readings;
 mod reload;
+mod shared_state;
 mod tls;
 
 use std::net::SocketAddr;
@@ -25,6 +27,7 @@ use crate::proxy::Gateway;
 use crate::telemetry::{Metrics, logging};
 use crate::upstream::Connections;
 
+use counters::{Counters, Keeper};
 pub use listeners::StartError;
 use tls::Certificate;
 
@@ -58,6 +61,11 @@ pub fn run(start: &Start, loaded: config::Loaded) -> Result<std::convert::Infall
         log::warn!("{warning}");
     }
     let snapshot = Arc::new(ArcSwap::from_pointee(config::build(&file, None)));
+    let governor = Arc::clone(&snapshot.load().governor);
+    let counters = counters::directory(&file.server);
+    let counters =
+        counters.map(|path| Counters::open(&path, Arc::clone(&governor), metrics.limits.state_save_success.clone()));
+    let counters = counters.transpose()?.map(Arc::new);
     metrics.config_generation.set(1);
     metrics.config_reload_success.set(1);
     let live = Arc::clone(&snapshot);
@@ -83,12 +91,21 @@ pub fn run(start: &Start, loaded: config::Loaded) -> Result<std::convert::Infall
         metrics: Arc::clone(&metrics),
         listen: file.server.listen.clone(),
         grace: file.server.shutdown_grace_seconds,
+        counters: counters.clone(),
+        governor: Arc::clone(&governor),
     };
     server.add_service(background_service("drain", drain));
     let checkup = checkup::Checkup { snapshot: Arc::clone(&snapshot) };
     let mut checkup = background_service("checkup", checkup);
     checkup.threads = Some(1);
     server.add_service(checkup);
+    if let Some(counters) = counters {
+        server.add_service(background_service("counters", Keeper(counters)));
+    }
+    if let Some(worker) = governor.take_worker() {
+        let up = metrics.limits.shared_state_up.clone();
+        server.add_service(background_service("shared state", shared_state::SharedState::new(worker, up)));
+    }
     let reload = reload::Reload { start: start.clone(), running: file, snapshot, metrics, certificate };
     server.add_service(background_service("reload", reload));
     server.run_forever()

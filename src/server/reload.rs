@@ -87,11 +87,13 @@ impl Reload {
 fn needs_restart(running: &File, new: &File) -> Vec<&'static str> {
     let (a, b) = (&running.server, &new.server);
     let differs = [
+        ("shared_state", running.shared_state != new.shared_state),
         ("server.listen", a.listen != b.listen),
         ("server.admin.listen", a.admin.listen != b.admin.listen),
         ("server.admin.key", a.admin.key != b.admin.key),
         ("server.tls", a.tls.is_some() != b.tls.is_some()),
         ("server.tls.client_ca", client_ca(a) != client_ca(b)),
+        ("server.state_directory", a.state_directory != b.state_directory),
         ("server.worker_threads", a.worker_threads != b.worker_threads),
         ("server.shutdown_grace_seconds", a.shutdown_grace_seconds != b.shutdown_grace_seconds),
     ];

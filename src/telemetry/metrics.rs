@@ -5,6 +5,8 @@
 //! past [`MOST_SERIES`] combinations a caller's name gives way to `other`, on every thread alike, so that a scrape and
 //! the threads' maps stay bounded whatever comes in.
 
+mod limits;
+
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
@@ -16,6 +18,7 @@ use prometheus::{
 
 use super::keys::{KeyReading, Keys};
 use crate::base::Label;
+pub use limits::LimitMetrics;
 
 /// Combinations of labels per metric that are kept apart by caller.
 const MOST_SERIES: usize = 2_000;
@@ -81,6 +84,7 @@ pub struct Metrics {
     pub client_cancelled: IntCounter,
     pub config_generation: IntGauge,
     pub config_reload_success: IntGauge,
+    pub limits: LimitMetrics,
     pub log_lines_dropped: IntCounter,
 }
 
@@ -124,6 +128,7 @@ impl Metrics {
                 "Time of a request that was not spent waiting for the caller or an upstream.",
                 seconds(0.000_02, 2.0, 14),
             ),
+            limits: LimitMetrics::new(&register),
             requests_active: register.gauge("azgate_requests_active", "Requests in progress."),
             streams_active: register.gauge("azgate_streams_active", "Streams in progress."),
             client_cancelled: register

@@ -354,6 +354,15 @@ pub async fn until_listening(address: SocketAddr) {
     }
 }
 
+/// Asks until the limits let a request in: a request is settled just after its caller has seen the end of its answer.
+pub async fn until_admitted(gateway: &Gateway, after: &str) {
+    let begun = Instant::now();
+    while gateway.chat(&chat_body("Hi")).await.status != 200 {
+        assert!(begun.elapsed() < PATIENCE, "not admitted after {after}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 /// Waits for something that is bound to happen.
 pub async fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
     let begun = Instant::now();

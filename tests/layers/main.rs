@@ -59,6 +59,7 @@ const DIRECTIONS: &[(&str, May)] = &[
 /// Names that belong to some rooms only. A name ends at an identifier's end, or in `*`.
 const FENCES: &[(&str, &[&str])] = &[
     ("pingora*", &["proxy", "server", "admin", "upstream", "pool/health"]),
+    ("redis", &["governance/shared"]),
     ("azure_identity", &["azure/credential"]),
     ("hyper*", &["simulator", "admin"]),
     ("clap*", &["cli"]),

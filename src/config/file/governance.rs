@@ -97,20 +97,33 @@ pub struct Customer {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Budget {
-    /// US dollars per calendar month (UTC).
-    pub monthly_limit_usd: Option<f64>,
     /// US dollars per day (UTC).
     pub daily_limit_usd: Option<f64>,
+    /// US dollars per week, from Monday (UTC).
+    pub weekly_limit_usd: Option<f64>,
+    /// US dollars per calendar month (UTC).
+    pub monthly_limit_usd: Option<f64>,
+    /// US dollars in total; never renewed.
+    pub total_limit_usd: Option<f64>,
 }
 
-/// Limits of use. A limit that is absent does not limit.
+/// Limits of use. A limit that is absent does not limit. Windows slide: no minute, hour or day, wherever it begins, holds
+/// more than the limit, and all of it may be used at once.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RateLimit {
-    /// Requests per minute; all of them may come at once.
+    /// Requests per minute.
     pub requests_per_minute: Option<u64>,
+    /// Requests per hour.
+    pub requests_per_hour: Option<u64>,
+    /// Requests per day.
+    pub requests_per_day: Option<u64>,
     /// Tokens per minute, input and output together.
     pub tokens_per_minute: Option<u64>,
+    /// Tokens per hour, input and output together.
+    pub tokens_per_hour: Option<u64>,
+    /// Tokens per day, input and output together.
+    pub tokens_per_day: Option<u64>,
     /// Requests that may run at the same time.
     pub concurrent_requests: Option<u64>,
 }

@@ -14,6 +14,8 @@ pub struct Price {
     pub cached_input_per_million: Option<f64>,
     /// Input tokens written to the prompt cache. Without it, the price of input.
     pub cache_write_per_million: Option<f64>,
-    /// Output tokens, reasoning included.
+    /// Output tokens.
     pub output_per_million: f64,
+    /// Output tokens that the model has only thought with. Without it, the price of output.
+    pub reasoning_per_million: Option<f64>,
 }

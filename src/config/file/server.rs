@@ -41,7 +41,7 @@ pub struct Server {
     /// Where the addresses of upstreams are looked up.
     pub dns: Dns,
     /// Directory for what must survive a restart: counters, budgets, logs. Without it, the directory that systemd
-    /// names in `$STATE_DIRECTORY`; without that too, nothing is saved.
+    /// names in `$STATE_DIRECTORY`; without that too, nothing is saved. A change takes effect at the next start.
     pub state_directory: Option<PathBuf>,
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::form::{self, SecretText};
 use crate::base::Secret;
 
-/// Where several gateways share rate limits and budgets.
+/// Where several gateways share rate limits and budgets. A change takes effect at the next start.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(extend("required" = ["url"]))]

@@ -40,10 +40,16 @@ pub fn check(file: &File, root: &Place<'_>) {
     if file.logs_store.kind == crate::config::file::LogsStoreKind::Postgres && file.logs_store.url.is_none() {
         logs.member("url").error("the address of the database is missing; add `url`, usually as a reference");
     }
-    if file.shared_state.as_ref().is_some_and(|shared| shared.url.is_none()) {
-        root.member("shared_state")
-            .member("url")
-            .error("the address of the store is missing; add `url`, usually as a reference");
+    if let Some(shared) = &file.shared_state {
+        let place = root.member("shared_state").member("url");
+        match &shared.url {
+            None => place.error("the address of the store is missing; add `url`, usually as a reference"),
+            Some(url) => {
+                if let Err(why) = crate::governance::check_address(url.expose()) {
+                    place.error(format!("{why}; write `redis://` or `rediss://` with user, password, host and port"));
+                }
+            }
+        }
     }
 }
 
@@ -106,8 +112,12 @@ fn check_all<'a>(name: &str, limits: impl Iterator<Item = (&'a Budget, &'a RateL
 }
 
 fn check_budget(budget: &Budget, place: &Place<'_>) {
-    for (name, limit) in [("monthly_limit_usd", budget.monthly_limit_usd), ("daily_limit_usd", budget.daily_limit_usd)]
-    {
+    for (name, limit) in [
+        ("daily_limit_usd", budget.daily_limit_usd),
+        ("weekly_limit_usd", budget.weekly_limit_usd),
+        ("monthly_limit_usd", budget.monthly_limit_usd),
+        ("total_limit_usd", budget.total_limit_usd),
+    ] {
         dollars(limit.unwrap_or(0.0), &place.member(name));
     }
 }
@@ -115,7 +125,11 @@ fn check_budget(budget: &Budget, place: &Place<'_>) {
 fn check_rate(rate: &RateLimit, place: &Place<'_>) {
     for (name, limit) in [
         ("requests_per_minute", rate.requests_per_minute),
+        ("requests_per_hour", rate.requests_per_hour),
+        ("requests_per_day", rate.requests_per_day),
         ("tokens_per_minute", rate.tokens_per_minute),
+        ("tokens_per_hour", rate.tokens_per_hour),
+        ("tokens_per_day", rate.tokens_per_day),
         ("concurrent_requests", rate.concurrent_requests),
     ] {
         if limit == Some(0) {
@@ -137,6 +151,7 @@ fn check_price(price: &Price, place: &Place<'_>) {
         ("cached_input_per_million", price.cached_input_per_million.unwrap_or(0.0)),
         ("cache_write_per_million", price.cache_write_per_million.unwrap_or(0.0)),
         ("output_per_million", price.output_per_million),
+        ("reasoning_per_million", price.reasoning_per_million.unwrap_or(0.0)),
     ] {
         dollars(amount, &place.member(name));
     }

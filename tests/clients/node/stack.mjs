@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 const TOP = fileURLToPath(new URL('../../../', import.meta.url));
 const BINARY = process.env.AZGATE_BIN ?? `${TOP}target/debug/azgate`;
-const VIRTUAL_KEYS = ['any', 'classic', 'v1', 'refused', 'narrow', 'expired', 'disabled'];
+const VIRTUAL_KEYS = ['any', 'classic', 'v1', 'refused', 'narrow', 'expired', 'disabled', 'spent', 'small', 'single', 'ample'];
 
 // Starts both for the tests of one file. The addresses are there once the first test runs.
 export function startStack() {

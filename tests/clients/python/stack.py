@@ -14,7 +14,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[3]
 BINARY = os.environ.get("AZGATE_BIN", str(TOP / "target/debug/azgate"))
 CONFIG = TOP / "tests/clients/azgate.json"
-VIRTUAL_KEYS = ("any", "classic", "v1", "refused", "narrow", "expired", "disabled")
+VIRTUAL_KEYS = ("any", "classic", "v1", "refused", "narrow", "expired", "disabled", "spent", "small", "single", "ample")
 
 
 class StartFailed(Exception):

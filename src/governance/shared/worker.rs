@@ -1,0 +1,189 @@
+//! What happens behind the requests' backs: connecting, finding out whether the store is well again, telling it what was
+//! used, and saying that requests run still.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{RedisError, Script};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+
+use super::message::{LEASE, Settle};
+use super::{PATIENCE, QUEUE, Shared, Told};
+
+/// How often the store is looked after.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// How long a connection may take to stand.
+const CONNECT: Duration = Duration::from_secs(2);
+
+/// How long the store may take for what nobody waits for.
+const BEHIND: Duration = Duration::from_secs(2);
+
+/// How often running requests are told of: twice before their lease is over.
+const RENEW: Duration = Duration::from_millis(LEASE / 3);
+
+/// Settlements that are sent together.
+const BATCH: usize = 128;
+
+/// Looks after the store for as long as the process runs.
+#[derive(Debug)]
+pub struct Worker {
+    shared: Arc<Shared>,
+    client: redis::Client,
+    told: mpsc::Receiver<Told>,
+    scripts: Scripts,
+    /// Requests that run, by their ids: keys and entries.
+    running: HashMap<String, (Vec<String>, Vec<String>)>,
+    /// What is still to be told, the oldest first.
+    owed: VecDeque<(Vec<String>, Settle)>,
+    renewed: Instant,
+    /// Why there is no connection was said.
+    complained: bool,
+}
+
+#[derive(Debug)]
+struct Scripts {
+    settle: Script,
+    renew: Script,
+}
+
+impl Worker {
+    pub(super) fn new(shared: Arc<Shared>, client: redis::Client, told: mpsc::Receiver<Told>) -> Self {
+        let scripts =
+            Scripts { settle: Script::new(include_str!("settle.lua")), renew: Script::new(include_str!("renew.lua")) };
+        Self {
+            shared,
+            client,
+            told,
+            scripts,
+            running: HashMap::new(),
+            owed: VecDeque::new(),
+            renewed: Instant::now(),
+            complained: false,
+        }
+    }
+
+    /// Runs for ever. `report` is told whether the store answers, each time it is looked at.
+    pub async fn run(mut self, report: impl Fn(bool)) {
+        let mut told = Vec::new();
+        loop {
+            // What comes in between is gathered: the sooner it is told the better, but nobody waits for it.
+            let looked = timeout(LOOK, self.told.recv_many(&mut told, BATCH)).await;
+            told.drain(..).for_each(|told| self.note(told));
+            report(self.shared.is_up());
+            if looked.is_err() || !self.shared.is_up() {
+                self.look().await;
+                report(self.shared.is_up());
+                if !self.shared.is_up() {
+                    tokio::time::sleep(LOOK).await;
+                }
+            }
+            self.pay().await;
+            if self.renewed.elapsed() >= RENEW {
+                self.renew().await;
+            }
+        }
+    }
+
+    fn note(&mut self, told: Told) {
+        match told {
+            Told::Began { keys, entries, id } => {
+                self.running.insert(id, (keys, entries));
+            }
+            Told::Ended { keys, settle } => {
+                self.running.remove(&settle.id);
+                if self.owed.len() >= QUEUE {
+                    self.owed.pop_front();
+                    self.shared.owed.fetch_sub(1, Ordering::AcqRel);
+                }
+                self.owed.push_back((keys, settle));
+            }
+        }
+    }
+
+    /// Connects where there is no connection. It is given to requests once the store answers as fast as they need it.
+    async fn look(&mut self) {
+        if self.shared.is_up() {
+            return;
+        }
+        let connected = timeout(CONNECT, self.client.get_multiplexed_async_connection()).await;
+        let mut connection = match connected {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) => return self.complain(&error),
+            Err(_) => return,
+        };
+        let ping = async { redis::cmd("PING").query_async::<()>(&mut connection).await };
+        if matches!(timeout(PATIENCE, ping).await, Ok(Ok(()))) {
+            self.complained = false;
+            let again = self.shared.failed.swap(false, Ordering::AcqRel);
+            log::info!("the shared state answers{}", if again { " again" } else { "" });
+            self.shared.connection.store(Some(Arc::new(connection)));
+        }
+    }
+
+    /// Says once why there is no connection. Errors of the client name no password.
+    fn complain(&mut self, error: &RedisError) {
+        if !std::mem::replace(&mut self.complained, true) {
+            log::warn!("the shared state cannot be used, and this gateway counts for itself: {error}");
+        }
+    }
+
+    /// Tells what is owed. What is not confirmed is told again.
+    async fn pay(&mut self) {
+        while let (false, Some(connection)) = (self.owed.is_empty(), self.connection()) {
+            let batch: Vec<_> = self.owed.iter().take(BATCH).collect();
+            let telling =
+                batch.iter().map(|(keys, settle)| tell(&self.scripts.settle, keys, settle, connection.clone()));
+            let all = futures_util::future::try_join_all(telling);
+            match timeout(BEHIND, all).await {
+                Ok(Ok(told)) => {
+                    self.owed.drain(..told.len());
+                    self.shared.owed.fetch_sub(told.len() as u64, Ordering::AcqRel);
+                }
+                Ok(Err(error)) => return drop(self.shared.fail(&error.to_string())),
+                Err(_) => return drop(self.shared.fail("it does not answer")),
+            }
+        }
+    }
+
+    async fn renew(&mut self) {
+        self.renewed = Instant::now();
+        let Some(connection) = self.connection() else { return };
+        for (keys, entries) in self.running.values() {
+            let mut call = self.scripts.renew.prepare_invoke();
+            keys.iter().for_each(|key| {
+                call.key(key);
+            });
+            call.arg(LEASE);
+            entries.iter().for_each(|entry| {
+                call.arg(entry);
+            });
+            let mut connection = connection.clone();
+            if !matches!(timeout(BEHIND, call.invoke_async::<()>(&mut connection)).await, Ok(Ok(()))) {
+                return drop(self.shared.fail("it does not take renewals"));
+            }
+        }
+    }
+
+    fn connection(&self) -> Option<MultiplexedConnection> {
+        self.shared.connection.load().as_deref().cloned()
+    }
+}
+
+async fn tell(
+    script: &Script,
+    keys: &[String],
+    settle: &Settle,
+    mut connection: MultiplexedConnection,
+) -> Result<(), RedisError> {
+    let Ok(json) = serde_json::to_string(settle) else { return Ok(()) };
+    let mut call = script.prepare_invoke();
+    keys.iter().for_each(|key| {
+        call.key(key);
+    });
+    call.arg(json).invoke_async::<()>(&mut connection).await
+}

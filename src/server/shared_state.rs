@@ -1,0 +1,32 @@
+//! Runs what looks after the counters that gateways share.
+
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use pingora::server::ShutdownWatch;
+use pingora::services::background::BackgroundService;
+use prometheus::IntGauge;
+
+use crate::governance::Worker;
+
+pub struct SharedState {
+    worker: Mutex<Option<Worker>>,
+    up: IntGauge,
+}
+
+impl SharedState {
+    pub fn new(worker: Worker, up: IntGauge) -> Self {
+        Self { worker: Mutex::new(Some(worker)), up }
+    }
+}
+
+#[async_trait]
+impl BackgroundService for SharedState {
+    /// Until the process ends: requests in progress while it drains are told of as well.
+    async fn start(&self, _: ShutdownWatch) {
+        let worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(worker) = worker {
+            worker.run(|up| self.up.set(i64::from(up))).await;
+        }
+    }
+}
