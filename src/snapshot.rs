@@ -16,7 +16,7 @@ use crate::base::{KeySet, Label};
 use crate::catalog::Catalog;
 use crate::governance::{Account, Callers, Governor, Prices};
 use crate::objects::Origin;
-use crate::pool::{Balance, BreakerRules, Memory, Rotations, Sessions};
+use crate::pool::{Balance, BreakerRules, Health, Memory, Rotations, Sessions};
 use crate::provider::{Credential, Service};
 use crate::upstream::{Directory, Host, Limits};
 
@@ -86,6 +86,8 @@ pub struct Key {
     pub origin: Origin,
     /// How the key has behaved.
     pub memory: Arc<Memory>,
+    /// Whether the endpoint is well, for all keys that lead there.
+    pub health: Arc<Health>,
     /// The key's own limits.
     pub account: Arc<Account>,
     /// Added to every request, over a caller's.

@@ -15,7 +15,7 @@ use crate::base::{Endpoint, KeySet, Label, Secret};
 use crate::catalog::{Api, Catalog, Family, KeyNames, ProviderNames};
 use crate::governance::{Callers, Governor, VirtualKey};
 use crate::objects::Origin;
-use crate::pool::{Balance, BreakerRules, Rotations};
+use crate::pool::{Balance, BreakerRules, Health, HealthRules, ProbeKind, Rotations};
 use crate::provider::Service;
 use crate::snapshot::{ClientRules, Fallbacks, Key, Provider, Retries, Snapshot, Timeouts};
 use crate::upstream::{Directory, Host, Limits, NameServers, Protocols, Reach, Rules, certificates};
@@ -127,7 +127,7 @@ fn provider(
             longest_wait: settings.network_config.retry_backoff_max,
         },
         breaker: breaker(&settings.circuit_breaker),
-        keys: keys.iter().map(|key| Arc::new(provider_key(key, settings, old, lasting))).collect(),
+        keys: provider_keys(keys, settings, old, lasting),
         timeouts: timeouts(&settings.network_config),
     }
 }
@@ -146,6 +146,26 @@ fn tiers(keys: &[file::Key]) -> Vec<KeySet> {
         tiers.entry(key.priority).or_default().insert(index);
     }
     tiers.into_values().collect()
+}
+
+fn provider_keys(
+    keys: &[file::Key],
+    settings: &file::Provider,
+    old: Option<&Provider>,
+    lasting: &mut Lasting,
+) -> Vec<Arc<Key>> {
+    let rules = health(&settings.health_check);
+    let mut built: Vec<Arc<Key>> = Vec::with_capacity(keys.len());
+    for key in keys {
+        let mut key = provider_key(key, settings, old, lasting);
+        // Keys that lead to one endpoint share what is known of it, and a reload keeps it while its rules stay.
+        let known = built.iter().chain(old.into_iter().flat_map(|old| &old.keys));
+        let same = |known: &&Arc<Key>| known.host.endpoint == key.host.endpoint && known.health.rules == rules;
+        let same = known.filter(same).map(|known| Arc::clone(&known.health)).next();
+        key.health = same.unwrap_or_else(|| Arc::new(Health::new(rules)));
+        built.push(Arc::new(key));
+    }
+    built
 }
 
 fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provider>, lasting: &mut Lasting) -> Key {
@@ -180,6 +200,7 @@ fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provide
         proof,
         version: key.azure_key_config.as_ref().map_or(ApiVersion::V1, |azure| azure.api_version.clone()),
         memory: same.map(|old| Arc::clone(&old.memory)).unwrap_or_default(),
+        health: Arc::default(),
         account: limits::key_account(key, &lasting.governor),
         headers: added.filter_map(header).collect(),
     }
@@ -227,6 +248,22 @@ fn breaker(breaker: &file::CircuitBreaker) -> BreakerRules {
         window: breaker.window_seconds,
         open: breaker.open_seconds,
     }
+}
+
+fn health(check: &file::HealthCheck) -> Option<HealthRules> {
+    let kind = match check.kind {
+        file::HealthCheckKind::Off => return None,
+        file::HealthCheckKind::Tcp => ProbeKind::Tcp,
+        file::HealthCheckKind::Tls => ProbeKind::Tls,
+        file::HealthCheckKind::Http => ProbeKind::Http,
+    };
+    Some(HealthRules {
+        kind,
+        interval: check.interval_seconds,
+        timeout: check.timeout_seconds,
+        unhealthy: check.unhealthy_threshold,
+        healthy: check.healthy_threshold,
+    })
 }
 
 fn timeouts(network: &file::NetworkConfig) -> Timeouts {

@@ -31,6 +31,17 @@ pub struct Breaker {
     probe_began: AtomicU64,
 }
 
+/// What a breaker lets through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Everything.
+    Closed,
+    /// Nothing.
+    Open,
+    /// One request at a time.
+    HalfOpen,
+}
+
 /// A change of state, for the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
@@ -58,6 +69,14 @@ impl Breaker {
     pub fn admits(&self, rules: &BreakerRules, now: Instant) -> bool {
         let (open_until, now) = (self.open_until.load(Ordering::Acquire), self.millis(now));
         open_until == 0 || (now >= open_until && self.probe_is_free(rules, now))
+    }
+
+    pub fn state(&self, now: Instant) -> State {
+        match self.open_until.load(Ordering::Acquire) {
+            0 => State::Closed,
+            until if self.millis(now) < until => State::Open,
+            _ => State::HalfOpen,
+        }
     }
 
     /// Lets a request through, or not: of a half-open breaker's candidates one becomes the probe. A probe that never
@@ -154,11 +173,13 @@ mod tests {
         let changes: Vec<_> = (0..3).map(|_| breaker.failed(&RULES, begun)).collect();
         assert_eq!(changes, [None, None, Some(Change::Opened)]);
         assert!(!breaker.admits(&RULES, after(begun, 4.9)) && !breaker.enter(&RULES, after(begun, 4.9)));
+        assert_eq!([4.9, 5.1].map(|at| breaker.state(after(begun, at))), [State::Open, State::HalfOpen]);
         let half_open = after(begun, 5.1);
         let let_through = (0..100).filter(|_| breaker.enter(&RULES, half_open)).count();
         assert_eq!(let_through, 1, "one probe");
         assert!(!breaker.admits(&RULES, half_open));
         assert_eq!(breaker.worked(&RULES, half_open), Some(Change::Closed));
+        assert_eq!(breaker.state(half_open), State::Closed);
         assert!(breaker.enter(&RULES, half_open) && breaker.enter(&RULES, half_open));
     }
 

@@ -23,6 +23,11 @@ impl<T: Default> ByDeployment<T> {
         self.0.load().get(deployment).map(Arc::clone)
     }
 
+    /// Everything, in no order.
+    pub fn all(&self) -> Vec<(Box<str>, Arc<T>)> {
+        self.0.load().iter().map(|(name, known)| (name.clone(), Arc::clone(known))).collect()
+    }
+
     /// The same, made when it is missing; `None` when there is no more room.
     pub fn entry(&self, deployment: &str) -> Option<Arc<T>> {
         if let Some(known) = self.get(deployment) {

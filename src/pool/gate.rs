@@ -49,6 +49,17 @@ impl Gates {
         until.checked_sub(now).filter(|wait| *wait > 0).map(Duration::from_millis)
     }
 
+    /// The deployments whose gates are closed, and how long until each opens. For operators; looks at every gate.
+    pub fn closed(&self, now: Instant) -> Vec<(Box<str>, Duration)> {
+        if self.are_open(now) {
+            return Vec::new();
+        }
+        let now = self.millis(now);
+        let left = |gate: &Gate| gate.until.load(Ordering::Acquire).saturating_sub(now);
+        let gates = self.by_deployment.all().into_iter().map(|(name, gate)| (name, left(&gate)));
+        gates.filter(|(_, left)| *left > 0).map(|(name, left)| (name, Duration::from_millis(left))).collect()
+    }
+
     /// The key was throttled; `hint` is the wait that the answer named.
     pub fn close(&self, deployment: &str, now: Instant, hint: Option<Duration>) {
         let Some(gate) = self.by_deployment.entry(deployment) else { return };
@@ -87,6 +98,10 @@ mod tests {
         assert!(gates.wait("d", now + 248 * MS).is_some());
         assert_eq!(gates.wait("d", now + 251 * MS), None);
         assert_eq!(gates.wait("other", now), None, "per deployment");
+        gates.close("e", now, Some(100 * MS));
+        let closed = |at: u32| gates.closed(now + at * MS).into_iter().map(|(name, _)| name.into_string());
+        assert_eq!(closed(150).collect::<Vec<_>>(), ["d"]);
+        assert_eq!(closed(50).count() + closed(300).count(), 2);
     }
 
     #[test]

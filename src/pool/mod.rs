@@ -7,6 +7,7 @@ mod breaker;
 mod by_deployment;
 mod gate;
 mod headroom;
+mod health;
 mod latency;
 mod weighted;
 
@@ -14,9 +15,10 @@ use std::sync::Arc;
 
 pub use affinity::{Session, Sessions};
 pub use balance::Balance;
-pub use breaker::{Breaker, BreakerRules, Change};
+pub use breaker::{Breaker, BreakerRules, Change, State};
 pub use gate::Gates;
 pub use headroom::Headroom;
+pub use health::{Health, HealthRules, Probe, ProbeKind, Turn, Unwell};
 pub use latency::{Latency, Waiting};
 pub use weighted::{Rotation, Rotations};
 

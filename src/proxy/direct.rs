@@ -84,6 +84,7 @@ fn key(endpoint: &str, credential: &Credential, snapshot: &Snapshot) -> Result<K
         version: VERSION,
         account: Arc::default(),
         memory: Arc::default(),
+        health: Arc::default(),
         headers: Vec::new(),
     })
 }

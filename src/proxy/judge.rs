@@ -103,6 +103,9 @@ pub fn deserves_fresh_connection(fault: &Fault, reused: bool) -> bool {
 /// counts towards its breaker, and anything else shows that it works.
 pub fn learn(candidate: &Candidate, head: &ResponseHeader, took: Duration) {
     let (memory, deployment, now) = (&candidate.key.memory, &candidate.deployment.name, Instant::now());
+    if !head.status.is_server_error() {
+        candidate.key.health.answered(now);
+    }
     if head.status == StatusCode::TOO_MANY_REQUESTS {
         return memory.gates.close(deployment, now, azure::wait(&head.headers, SystemTime::now()));
     }

@@ -154,7 +154,7 @@ impl Lane<'_> {
     fn pick(&self, course: &Course) -> Pick<'_> {
         let target = &self.plan.targets[course.leg()];
         let demand = self.reserved.demand;
-        Pick { target, snapshot: self.snapshot, session: self.plan.session, demand, now: Instant::now() }
+        Pick { plan: self.plan, target, snapshot: self.snapshot, demand, now: Instant::now() }
     }
 
     /// An untried key of the present leg, else of the next ones.

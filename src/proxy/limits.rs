@@ -140,7 +140,7 @@ fn number(members: &Members, name: &str) -> Option<u64> {
 /// The prices of the models that may answer, each on the first key that serves it: which one will is not known yet.
 fn expected_prices(plan: &Plan, snapshot: &Snapshot) -> Vec<Price> {
     let price_of = |target: &Target| {
-        let pick = Pick { target, snapshot, session: None, demand: Demand::default(), now: Instant::now() };
+        let pick = Pick { plan, target, snapshot, demand: Demand::default(), now: Instant::now() };
         price(target, &pick.deployment(target.keys.iter().next()?).name, snapshot)
     };
     plan.targets.iter().filter_map(price_of).collect()

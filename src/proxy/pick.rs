@@ -11,7 +11,7 @@ use super::refuse::Refusal;
 use crate::base::KeySet;
 use crate::catalog::Deployment;
 use crate::governance::{Demand, Reservation};
-use crate::pool::{Balance, Rotation, Session, Waiting};
+use crate::pool::{Balance, Rotation, Waiting};
 use crate::snapshot::{Key, Snapshot};
 
 /// Told where a key's own limits never have room for a request as large as this.
@@ -28,9 +28,9 @@ pub struct Picked {
 
 /// Picks among the keys of one target.
 pub struct Pick<'a> {
+    pub plan: &'a Plan,
     pub target: &'a Target,
     pub snapshot: &'a Snapshot,
-    pub session: Option<Session>,
     /// What the request takes from the key's own limits.
     pub demand: Demand,
     pub now: Instant,
@@ -76,14 +76,14 @@ impl Pick<'_> {
                 }
             })
         };
-        let used_last = self.session.and_then(|session| provider.sessions.key(session));
+        let used_last = self.plan.session.and_then(|session| provider.sessions.key(session));
         let own = used_last.filter(|key| open(*key) && rotation.has_room(*key, self.now));
         let chosen = own.or_else(|| self.balanced(&rotation, &open)).filter(enter);
         let in_turn = || rotation.next_open(|key| open(key) && enter(&key));
         // Keys without any weight have no turns, but serve while no other is open.
         let key = chosen.or_else(in_turn).or_else(|| tier.iter().find(|key| open(*key) && enter(key)))?;
         rotation.count(key, self.now);
-        self.session.into_iter().for_each(|session| provider.sessions.remember(session, key));
+        self.plan.session.into_iter().for_each(|session| provider.sessions.remember(session, key));
         Some(key)
     }
 
@@ -103,7 +103,14 @@ impl Pick<'_> {
 
     fn is_open(&self, key: usize) -> bool {
         let provider = &self.target.provider;
-        provider.keys[key].memory.breaker.admits(&provider.breaker, self.now) && self.wait(key).is_none()
+        let admitted = provider.keys[key].memory.breaker.admits(&provider.breaker, self.now);
+        admitted && self.wait(key).is_none() && (is_well(self.target, key) || self.none_is_well())
+    }
+
+    /// Whether every endpoint that could serve the request is unwell: then the probes may be wrong, and nothing is lost
+    /// by trying.
+    fn none_is_well(&self) -> bool {
+        !self.plan.targets.iter().any(|target| target.keys.iter().any(|key| is_well(target, key)))
     }
 
     /// How long until a key's gate opens. The deployment's name is worked out only when some gate of the key is closed.
@@ -143,6 +150,10 @@ impl Pick<'_> {
     }
 }
 
+fn is_well(target: &Target, key: usize) -> bool {
+    target.provider.keys[key].health.is_well()
+}
+
 /// Why there is none: every gate is closed, or no key is there at all.
 pub fn none(plan: &Plan, snapshot: &Snapshot, demand: Demand) -> Refusal {
     match soonest(plan, snapshot, demand) {
@@ -154,6 +165,6 @@ pub fn none(plan: &Plan, snapshot: &Snapshot, demand: Demand) -> Refusal {
 /// How long until the first closed gate opens, over all models that may answer; `None` when one is open already.
 pub fn soonest(plan: &Plan, snapshot: &Snapshot, demand: Demand) -> Option<Duration> {
     let now = Instant::now();
-    let picks = plan.targets.iter().map(|target| Pick { target, snapshot, session: None, demand, now });
+    let picks = plan.targets.iter().map(|target| Pick { plan, target, snapshot, demand, now });
     picks.flat_map(|pick| pick.target.keys.iter().map(move |key| pick.wait(key)).collect::<Vec<_>>()).min().flatten()
 }

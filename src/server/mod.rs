@@ -3,6 +3,7 @@
 
 mod answers;
 mod census;
+mod checkup;
 mod counters;
 mod drain;
 mod ending;
@@ -10,6 +11,7 @@ mod front;
 mod notify;
 mod operators;
 mod patience;
+mod readings;
 mod reload;
 mod shared_state;
 mod socket;
@@ -23,6 +25,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use pingora::server::configuration::{Opt, ServerConf};
@@ -106,6 +109,8 @@ impl Process {
             let governor = Arc::clone(&snapshot.load().governor);
             Counters::open(&path, governor, metrics.limits.state_save_success.clone())
         });
+        let live = Arc::clone(&snapshot);
+        metrics.watch_keys(move || readings::of(&live.load(), Instant::now()));
         metrics.config_generation.set(1);
         metrics.config_reload_success.set(1);
         let mut server = Server::new_with_opt_and_conf(Some(Opt::default()), server_conf(&file));
@@ -189,6 +194,8 @@ impl Process {
         self.add("drain", drain, 1);
         self.add("reload", reload, 1);
         self.add("upgrade", upgrade, 1);
+        let checkup = checkup::Checkup { snapshot: Arc::clone(&self.snapshot) };
+        self.add("checkup", checkup, 1);
         if let Some(counters) = self.counters.clone() {
             self.add("counters", Keeper(counters), 1);
         }

@@ -18,6 +18,7 @@ use prometheus::{
     TextEncoder,
 };
 
+use super::keys::{KeyReading, Keys};
 use crate::base::Label;
 pub use limits::LimitMetrics;
 
@@ -201,6 +202,11 @@ impl Metrics {
             times.duration.observe(duration.as_secs_f64());
             first_event.into_iter().for_each(|first| times.first_event.observe(first.as_secs_f64()));
         });
+    }
+
+    /// From now on a scrape tells what state keys are in, as `read` says at that moment. To be called once.
+    pub fn watch_keys(&self, read: impl Fn() -> Vec<KeyReading> + Send + Sync + 'static) {
+        self.registry.register(Box::new(Keys::new(read))).expect(ONCE);
     }
 
     /// The text format that Prometheus scrapes, with what is only known now: how long each key's token still lives.

@@ -92,7 +92,10 @@ impl Host {
     }
 
     /// The addresses to try, the one that worked last in front.
-    pub(super) async fn addresses(&self) -> Result<Vec<SocketAddr>, Unresolvable> {
+    ///
+    /// # Errors
+    /// When there is none. Waits for the first look-up of a name without a limit of its own.
+    pub async fn addresses(&self) -> Result<Vec<SocketAddr>, Unresolvable> {
         self.address.all().await
     }
 
@@ -121,6 +124,17 @@ impl Host {
             Some(known) => Arc::clone(&known.1),
             None => Arc::new(self.build_peer(address)),
         }
+    }
+
+    /// The peer for a probe, which puts the address in itself.
+    pub fn any_peer(&self) -> HttpPeer {
+        self.build_peer(SocketAddr::from(([0; 4], 0)))
+    }
+
+    /// Whether the other leads to the same place in the same way.
+    pub fn is_reached_like(&self, other: &Self) -> bool {
+        let rules = |host: &Self| (host.rules.protocols, host.rules.insecure_skip_verify, host.rules.trusted());
+        self.endpoint == other.endpoint && rules(self) == rules(other)
     }
 
     fn build_peer(&self, address: SocketAddr) -> HttpPeer {

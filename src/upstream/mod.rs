@@ -24,6 +24,7 @@ pub use exchange::{Exchange, Limits};
 pub use fault::Fault;
 pub use host::{Host, Protocols, Rules, certificates};
 pub use probe::{Probed, Step, probe};
+pub use race::race;
 pub use reach::Reach;
 pub use resolver::NameServers;
 pub use segment::Segment;

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 /// The first success among `ways`, which begin one after the other: the next one when all before it have failed, or
 /// when nothing came of them for `head_start`. When all have failed, the failure of the first; `None` without a way.
-pub(super) async fn race<W, T, E, F>(
+pub async fn race<W, T, E, F>(
     ways: impl IntoIterator<Item = W>,
     head_start: Duration,
     go: impl Fn(W) -> F,

@@ -21,6 +21,7 @@ mod drain;
 mod fallbacks;
 mod faults;
 mod floods;
+mod health;
 mod honest_ends;
 mod hostile;
 mod http2_upstream;

@@ -105,7 +105,7 @@ pub struct CircuitBreaker {
 pub struct HealthCheck {
     /// What a probe does.
     pub kind: HealthCheckKind,
-    /// Seconds between two probes.
+    /// Seconds between two probes, give or take a quarter; an answered request stands for one.
     #[serde(with = "form::seconds")]
     #[schemars(with = "Seconds")]
     pub interval_seconds: Duration,
@@ -129,7 +129,7 @@ pub enum HealthCheckKind {
     Tcp,
     /// Opens a connection and completes the TLS handshake.
     Tls,
-    /// Sends a request that costs nothing; any answer is good.
+    /// Asks for the list of models without a credential; any answer below 500 is good.
     Http,
 }
 

@@ -6,7 +6,6 @@ use crate::config::file::ProviderKind;
 /// default.
 pub const NOT_YET: &[(&str, &str)] = &[
     ("providers.*.keys.*.aliases.*.azure", "the key's own endpoint and version are used"),
-    ("providers.*.health_check", "endpoints are not probed"),
     ("logs_store", "requests are not recorded"),
 ];
 
