@@ -14,6 +14,7 @@ const NOUNS: &[&str] = &[
     "catalog",
     "dialect",
     "governance",
+    "objects",
     "policy",
     "pool",
     "provider",
