@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue};
 use jiff::Timestamp;
 
 use super::file::{self, File, ProviderKind};
-use crate::azure::{self, ApiVersion};
+use crate::azure::{self, ApiVersion, BetaRules};
 use crate::base::{Endpoint, KeySet, Label, Secret};
 use crate::catalog::{Api, Catalog, Family, KeyNames, ProviderNames};
 use crate::governance::{Callers, VirtualKey};
@@ -87,6 +87,7 @@ fn provider(
     let same = old.filter(same_keys);
     let turns = same.map(|old| &old.rotations).filter(|rotations| rotations.serves(&weights));
     let old = old.map(|old| &**old);
+    let beta = settings.network_config.beta_header_overrides.iter();
     Provider {
         name: name.into(),
         label: Label::new(name),
@@ -107,6 +108,7 @@ fn provider(
         breaker: breaker(&settings.circuit_breaker),
         keys: keys.iter().map(|key| Arc::new(provider_key(key, settings, old, directory))).collect(),
         timeouts: timeouts(&settings.network_config),
+        beta: BetaRules::new(beta.map(|(name, passes)| (name.to_owned(), *passes))),
     }
 }
 

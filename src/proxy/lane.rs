@@ -17,7 +17,7 @@ use super::reading::Reading;
 use super::refuse::{Refusal, Stop};
 use super::relay::{Answered, Relay, Route};
 use super::send::Prepared;
-use super::{judge, pick, send};
+use super::{judge, pick, send, speech};
 use crate::azure;
 use crate::catalog::Deployment;
 use crate::pool::Waiting;
@@ -70,7 +70,7 @@ impl Lane<'_> {
         let mut picked = self.untried(&mut course).ok_or_else(|| pick::none(self.plan, self.snapshot))?;
         loop {
             let candidate = picked.candidate;
-            let prepared = self.prepare(&candidate)?;
+            let prepared = self.prepare(&candidate).await?;
             let (verdict, left) = match self.ask(&candidate, &prepared, picked.waiting).await? {
                 Ok(answered) => {
                     let verdict = judge::answer(&answered.head, &answered.words());
@@ -102,9 +102,13 @@ impl Lane<'_> {
         }
     }
 
-    fn prepare(&self, candidate: &Candidate) -> Result<Prepared, Refusal> {
+    async fn prepare(&self, candidate: &Candidate) -> Result<Prepared, Refusal> {
+        let rules = &self.snapshot.client;
+        if let Some(translated) = speech::translate(self.received, self.form.operation, self.plan, candidate).await? {
+            return send::prepare_translated(self.session.req_header(), translated, candidate, rules);
+        }
         let images = self.image_deployment(candidate);
-        send::prepare(self.session.req_header(), &self.form, self.plan, candidate, images, &self.snapshot.client)
+        send::prepare(self.session.req_header(), &self.form, self.plan, candidate, images, rules)
     }
 
     /// Azure wants to know which deployment makes the images of a response.
@@ -257,6 +261,7 @@ impl Lane<'_> {
                 operation: self.form.operation,
                 echo: self.plan.echo.clone(),
                 hide_usage: prepared.hide_usage,
+                translated: prepared.reply.clone(),
                 bound: self.plan.objects.outward(candidate.key.origin),
                 strip_filter_results: self.snapshot.client.strip_filter_results,
             },

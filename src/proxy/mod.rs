@@ -15,6 +15,7 @@ mod admit;
 mod body;
 mod direct;
 mod exchange;
+mod foreign;
 mod form;
 mod judge;
 mod lane;
@@ -29,6 +30,7 @@ mod relay;
 mod send;
 mod session;
 mod settle;
+mod speech;
 mod stream;
 
 use std::sync::Arc;
@@ -107,12 +109,16 @@ impl Gateway {
             planned
         } else {
             let form = Form::of_model(operation).ok_or_else(|| Refusal::not_served(operation.name(), "azure"))?;
+            let form = form.asked_with(query);
             let content_type = session.get_header(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
             let reading = reading::Request::new(operation, content_type)?;
             let (body, noted) = receive::body(session, snapshot.largest_body, reading, &mut exchange.reply).await?;
             (plan::make(received, caller, &snapshot, body, noted)?, form)
         };
         let plan = &*exchange.plan.insert(plan);
+        if let Some(document) = local::count(operation, plan, &snapshot).await? {
+            return local::send(session, received, &document, &mut exchange.reply).await;
+        }
         let lane = Lane {
             session,
             connections: &self.connections,

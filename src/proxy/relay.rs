@@ -8,12 +8,13 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 
 use super::exchange::{Candidate, Received, Reply};
+use super::foreign::{self, Foreign};
 use super::lane::{caller_leaves, caller_takes, until};
 use super::reading::Reading;
 use super::refuse::{Refusal, Stop};
 use super::stream;
 use crate::azure;
-use crate::dialect::filter_results;
+use crate::dialect::{Dialect, filter_results};
 use crate::snapshot::ClientRules;
 use crate::telemetry::Metrics;
 use crate::upstream::{self, Connections};
@@ -111,6 +112,9 @@ impl Relay<'_> {
             }
         }
         exchange.end(self.connections).await;
+        if let Some(foreign) = foreign::of(&self.route, &head, &rope) {
+            return self.foreign(&head, foreign?).await;
+        }
         if editable {
             let (edited, usage) = answer.finish(rope);
             self.reply.usage = usage.filter(|_| self.route.reading.counts());
@@ -126,6 +130,18 @@ impl Relay<'_> {
         insert(&mut out, "content-length", length.into());
         self.begin(out).await?;
         self.send_all(rope).await?;
+        self.end().await
+    }
+
+    /// An answer in other words than the upstream's.
+    async fn foreign(&mut self, head: &ResponseHeader, answer: Foreign) -> Result<(), Stop> {
+        self.reply.usage = answer.usage;
+        let mut out = self.head(head);
+        out.set_status(answer.status).map_err(|_| Stop::Cut)?;
+        insert(&mut out, "content-type", HeaderValue::from_static("application/json"));
+        insert(&mut out, "content-length", answer.body.len().into());
+        self.begin(out).await?;
+        self.send(answer.body.into()).await?;
         self.end().await
     }
 
@@ -200,6 +216,9 @@ impl Relay<'_> {
             insert(&mut head, "x-should-retry", HeaderValue::from_static("false"));
         }
         insert(&mut head, "x-request-id", text(&route.received.id));
+        if route.received.dialect == Dialect::Anthropic && !upstream.headers.contains_key("request-id") {
+            insert(&mut head, "request-id", text(&route.received.id));
+        }
         if let Some(id) = upstream.headers.get("x-request-id") {
             insert(&mut head, "x-azgate-upstream-request-id", id.clone());
         }

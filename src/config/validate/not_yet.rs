@@ -26,8 +26,7 @@ pub const NOT_YET: &[(&str, &str)] = &[
 ];
 
 /// Types of providers that are not served, with what to know.
-pub const PROVIDERS_NOT_YET: &[(ProviderKind, &str)] =
-    &[(ProviderKind::Anthropic, "no request is sent to this provider")];
+pub const PROVIDERS_NOT_YET: &[(ProviderKind, &str)] = &[];
 
 /// What to know of Azure keys without an API key, while only API keys are used.
 pub const TOKENS_NOT_YET: Option<&str> = Some("only API keys are used, so that this key fails");
