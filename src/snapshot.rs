@@ -8,8 +8,8 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
-use crate::azure::ApiVersion;
 use crate::azure::credential::Tokens;
+use crate::azure::{ApiVersion, BetaRules};
 use crate::base::endpoint::OriginPattern;
 use crate::base::globs::Globs;
 use crate::base::{KeySet, Label};
@@ -73,6 +73,8 @@ pub struct Provider {
     /// In the order of the catalog.
     pub keys: Vec<Arc<Key>>,
     pub timeouts: Timeouts,
+    /// Which features of `anthropic-beta` pass.
+    pub beta: BetaRules,
 }
 
 /// One key of a provider: where it leads and what it presents there.

@@ -11,6 +11,6 @@ mod version;
 pub use beta::{BETA_HEADER, BetaRules};
 pub use headers::{IMAGE_HEADER, passes_to_caller, passes_to_upstream};
 pub use headroom::headroom;
-pub use target::{Addressing, models_target, resource, segment, target, v1_target};
+pub use target::{Addressing, claude_target, models_target, resource, segment, target, v1_target};
 pub use throttle::wait;
 pub use version::{ApiVersion, UnknownVersion};

@@ -77,6 +77,13 @@ pub fn segment(text: &str) -> String {
     segment
 }
 
+/// The request target for `operation` (like `messages`) of Claude deployments, whose name stands in the body. Some people
+/// write the `/anthropic` of the SDK's base address into the endpoint.
+pub fn claude_target(base_path: &str, operation: &str) -> String {
+    let base = base_path.strip_suffix("/anthropic").unwrap_or(base_path);
+    format!("{base}/anthropic/v1/{operation}")
+}
+
 /// The request target of the list of base models, which every credential may read.
 pub fn models_target(base_path: &str, version: &ApiVersion) -> String {
     match version {
@@ -120,6 +127,14 @@ mod tests {
             target("", &dated(), "gpt-4.1_x", "chat/completions"),
             "/openai/deployments/gpt-4.1_x/chat/completions?api-version=2024-10-21"
         );
+    }
+
+    #[test]
+    fn traps_39_claude_is_asked_below_anthropic() {
+        for base in ["", "/anthropic"] {
+            assert_eq!(claude_target(base, "messages"), "/anthropic/v1/messages");
+        }
+        assert_eq!(claude_target("/apim", "messages/count_tokens"), "/apim/anthropic/v1/messages/count_tokens");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::file::{self, File, ProviderKind};
 use super::proof::{Caches, proof};
-use crate::azure::{self, ApiVersion};
+use crate::azure::{self, ApiVersion, BetaRules};
 use crate::base::{Endpoint, KeySet, Label, Secret};
 use crate::catalog::{Api, Catalog, Family, KeyNames, ProviderNames};
 use crate::governance::{Callers, Governor, VirtualKey};
@@ -109,6 +109,7 @@ fn provider(
     let same = old.filter(same_keys);
     let turns = same.map(|old| &old.rotations).filter(|rotations| rotations.serves(&weights));
     let old = old.map(|old| &**old);
+    let beta = settings.network_config.beta_header_overrides.iter();
     Provider {
         name: name.into(),
         label: Label::new(name),
@@ -129,6 +130,7 @@ fn provider(
         breaker: breaker(&settings.circuit_breaker),
         keys: provider_keys(keys, settings, old, lasting),
         timeouts: timeouts(&settings.network_config),
+        beta: BetaRules::new(beta.map(|(name, passes)| (name.to_owned(), *passes))),
     }
 }
 

@@ -24,6 +24,7 @@ pub mod multipart;
 pub mod responses;
 pub mod sse;
 pub mod stream;
+pub mod translate;
 pub mod usage;
 
 pub use members::{Member, Members};

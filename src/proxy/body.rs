@@ -6,6 +6,7 @@ use std::fs::File;
 use std::hash::{DefaultHasher, Hasher};
 use std::io::{self, Write};
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -81,6 +82,25 @@ impl Body {
         segments
     }
 
+    /// All of it in one piece, for whoever has to read it.
+    ///
+    /// # Errors
+    /// When what was written to the temporary file cannot be read.
+    pub async fn whole(&self) -> io::Result<Bytes> {
+        let mut all = BytesMut::with_capacity(usize::try_from(self.length).unwrap_or_default());
+        if let Some(spilled) = &self.spilled {
+            let (file, length) = (Arc::clone(&spilled.file), spilled.length);
+            let read = tokio::task::spawn_blocking(move || {
+                let mut front = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+                file.read_exact_at(&mut front, 0)?;
+                Ok::<_, io::Error>(front)
+            });
+            all.extend_from_slice(&read.await.map_err(io::Error::other)??);
+        }
+        self.rope.iter().for_each(|part| all.extend_from_slice(part));
+        Ok(all.freeze())
+    }
+
     fn keep(&self, mut range: Range<u64>, segments: &mut Vec<Segment>) {
         if let Some(spilled) = self.spilled.as_ref().filter(|spilled| range.start < spilled.length) {
             let end = range.end.min(spilled.length);
@@ -132,8 +152,6 @@ impl Body {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::FileExt;
-
     use super::*;
 
     fn content(segments: &[Segment]) -> Vec<u8> {
@@ -160,6 +178,7 @@ mod tests {
                 body.push(Bytes::copy_from_slice(chunk)).await.unwrap();
             }
             assert_eq!(body.len(), length as u64);
+            assert!(body.whole().await.unwrap() == original);
             assert_eq!(body.spilled.is_some(), length as u64 > IN_MEMORY);
             let end = length as u64;
             let cuts = [0, end / 3, end / 2, (end / 2 + 70_000).min(end), end];

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::exchange::Target;
 use super::refuse::Refusal;
-use crate::azure::{self, ApiVersion};
+use crate::azure::{self, ApiVersion, BetaRules};
 use crate::base::endpoint::Endpoint;
 use crate::base::{KeySet, Label};
 use crate::objects::Origin;
@@ -45,6 +45,7 @@ pub fn target(
         breaker: snapshot.direct_breaker,
         keys: vec![Arc::new(key)],
         timeouts: snapshot.direct_timeouts,
+        beta: BetaRules::default(),
     };
     Ok(Target { provider: Arc::new(provider), place: None, keys: sole, model: deployment, deployment: None })
 }

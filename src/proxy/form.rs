@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use http::Method;
 
 use crate::azure;
-use crate::dialect::Operation;
+use crate::dialect::translate::Protocol;
+use crate::dialect::{Operation, query_value};
 
 /// The form of a request at the upstream.
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub enum Place {
     Deployment,
     /// Below `/openai/v1` alone.
     V1,
+    /// Below `/anthropic/v1`.
+    Claude,
 }
 
 /// How a request's body is written.
@@ -48,6 +51,8 @@ impl Form {
             Operation::Responses => ("responses", Place::V1),
             Operation::ResponsesCompact => ("responses/compact", Place::V1),
             Operation::ResponseInputTokens => ("responses/input_tokens", Place::V1),
+            Operation::Messages => ("messages", Place::Claude),
+            Operation::CountTokens => ("messages/count_tokens", Place::Claude),
             Operation::ImageGenerations => ("images/generations", Place::V1),
             Operation::ImageEdits => ("images/edits", Place::V1),
             Operation::AudioTranscriptions => ("audio/transcriptions", Place::Deployment),
@@ -77,6 +82,24 @@ impl Form {
             _ => return None,
         };
         Some(Self { operation, method, path: path.into(), query, place: Place::V1 })
+    }
+
+    /// The same with what passes of the caller's query: clients of Claude ask for beta features there too.
+    pub fn asked_with(mut self, query: &str) -> Self {
+        if self.place == Place::Claude && query_value(query, "beta").is_some_and(|beta| beta == "true") {
+            self.query = "beta=true".to_owned();
+        }
+        self
+    }
+
+    /// The form in which a translated request goes to a model that speaks `upstream`.
+    pub fn of_protocol(upstream: Protocol) -> Self {
+        let (operation, path, place) = match upstream {
+            Protocol::Chat => (Operation::ChatCompletions, "chat/completions", Place::Deployment),
+            Protocol::Responses => (Operation::Responses, "responses", Place::V1),
+            Protocol::Messages => (Operation::Messages, "messages", Place::Claude),
+        };
+        Self { operation, method: Method::POST, path: path.into(), query: String::new(), place }
     }
 
     /// Whether the operation is about an object that a resource keeps.

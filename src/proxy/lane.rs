@@ -16,7 +16,8 @@ use super::reading::Reading;
 use super::refuse::{Refusal, Stop};
 use super::relay::{Answered, Relay, Route};
 use super::send::Prepared;
-use super::{judge, names, pick, prove, send};
+use super::waits::{caller_leaves, until};
+use super::{judge, names, pick, prove, send, speech};
 use crate::azure;
 use crate::governance::{Reservation, Used};
 use crate::pool::Waiting;
@@ -25,9 +26,6 @@ use crate::routing::{Course, Leg, Next, RetryBudget, Verdict};
 use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
 use crate::upstream::{self, Connections, Fault};
-
-/// How long a caller may take nothing of an answer that is the gateway's own.
-pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Answers up to this size are read to judge them, or read over for the sake of their connections.
 const SHORT: usize = 64 * 1024;
@@ -115,7 +113,8 @@ impl Lane<'_> {
                 return Ok((Verdict::Closed, Left::Refusal(Box::new(refusal))));
             }
         };
-        let mut asked = self.ask(candidate, &self.prepare(candidate, credential.as_ref())?, waiting).await?;
+        let prepared = self.prepare(candidate, credential.as_ref()).await?;
+        let mut asked = self.ask(candidate, &prepared, waiting).await?;
         if asked.as_ref().is_ok_and(|answered| answered.head.status == StatusCode::UNAUTHORIZED)
             && let Some(other) =
                 self.while_caller_stays(candidate, prove::renewed(candidate, credential.as_ref())).await?
@@ -123,7 +122,8 @@ impl Lane<'_> {
         {
             self.leave(Left::Answer(Box::new(refused))).await;
             let waiting = candidate.key.memory.latency.wait();
-            asked = self.ask(candidate, &self.prepare(candidate, Some(&other))?, waiting).await?;
+            let prepared = self.prepare(candidate, Some(&other)).await?;
+            asked = self.ask(candidate, &prepared, waiting).await?;
         }
         Ok(match asked {
             Ok(answered) => (judge::answer(&answered.head, &answered.words()), Left::Answer(Box::new(answered))),
@@ -131,9 +131,12 @@ impl Lane<'_> {
         })
     }
 
-    fn prepare(&self, candidate: &Candidate, credential: Option<&Credential>) -> Result<Prepared, Refusal> {
-        let names = names::at(candidate, self.plan, &self.snapshot.catalog);
+    async fn prepare(&self, candidate: &Candidate, credential: Option<&Credential>) -> Result<Prepared, Refusal> {
         let (head, rules) = (self.session.req_header(), &self.snapshot.client);
+        if let Some(translated) = speech::translate(self.received, self.form.operation, self.plan, candidate).await? {
+            return send::prepare_translated(head, translated, (candidate, credential), rules);
+        }
+        let names = names::at(candidate, self.plan, &self.snapshot.catalog);
         send::prepare(head, &self.form, self.plan, (candidate, credential), names, rules)
     }
 
@@ -292,6 +295,7 @@ impl Lane<'_> {
                 operation: self.form.operation,
                 echo: self.plan.echo.clone(),
                 hide_usage: answered.hide_usage,
+                translated: answered.reply.clone(),
                 bound: self.plan.objects.outward(candidate.key.origin),
                 strip_filter_results: self.snapshot.client.strip_filter_results,
             },
@@ -324,26 +328,17 @@ impl Lane<'_> {
         prepared: &Prepared,
         waiting: Waiting,
     ) -> Result<Result<Answered, Fault>, Stop> {
-        let limit = candidate.provider.timeouts.request;
-        let deadline = self.started + limit;
         let mut fresh = false;
         loop {
             let begun = Instant::now();
-            let answered = {
-                let exchange = exchange(self.connections, candidate, prepared, fresh);
-                let session = &mut *self.session;
-                self.reply.waiting(async {
-                    tokio::select! {
-                        biased;
-                        answered = until(deadline, exchange) => Ok(answered),
-                        () = caller_leaves(session) => Err(Stop::CallerLeft),
-                    }
-                })
-            };
-            let answered = answered.await.inspect_err(|_| self.note(candidate, "caller_left", begun, None))?;
-            let Ok(answered) = answered else {
-                self.note(candidate, "request_timeout", begun, None);
-                return Err(Refusal::timed_out(limit).into());
+            let exchange = exchange(self.connections, candidate, prepared, fresh);
+            let answered = match self.while_caller_stays(candidate, exchange).await {
+                Ok(answered) => answered,
+                Err(stop) => {
+                    let outcome = if matches!(stop, Stop::CallerLeft) { "caller_left" } else { "request_timeout" };
+                    self.note(candidate, outcome, begun, None);
+                    return Err(stop);
+                }
             };
             match answered {
                 Ok(answered) => {
@@ -394,23 +389,5 @@ async fn exchange(
             whole = !exchange.read(&mut read).await.map_err(|fault| (fault, false))?;
         }
     }
-    Ok(Answered { exchange, head, read, whole, hide_usage: prepared.hide_usage })
-}
-
-/// Waits for a future until a moment. Pingora's coarse timers: a precise one of the runtime's would wake the event loop
-/// for every request and every event of a stream.
-pub async fn until<F: Future>(deadline: Instant, future: F) -> Result<F::Output, pingora::time::Elapsed> {
-    timeout(deadline.saturating_duration_since(Instant::now()), future).await
-}
-
-/// Writes to the caller. One who takes nothing of it for so long is as good as gone, and holds an upstream meanwhile.
-pub async fn caller_takes(limit: Duration, write: impl Future<Output = pingora::Result<()>>) -> Result<(), Stop> {
-    let written = timeout(limit, write).await;
-    written.ok().and_then(Result::ok).ok_or(Stop::CallerLeft)
-}
-
-/// Ends when the caller has gone: its connection or stream was closed or reset. Pingora's call does not end otherwise,
-/// since nothing more is expected of the caller and a pipelined request waits for its turn.
-pub async fn caller_leaves(session: &mut ServerSession) {
-    while session.read_body_or_idle(true).await.is_ok() {}
+    Ok(Answered { exchange, head, read, whole, hide_usage: prepared.hide_usage, reply: prepared.reply.clone() })
 }

@@ -119,8 +119,9 @@ impl Bill {
 }
 
 fn output(operation: Operation, plan: &Plan, snapshot: &Snapshot) -> Estimate {
-    // Nothing is made of an object that is there already.
-    if operation == Operation::Embeddings || Form::is_about_object(operation) || Form::stores(operation) {
+    // Nothing is made of an object that is there already, nor by counting.
+    let counts = matches!(operation, Operation::Embeddings | Operation::CountTokens | Operation::ResponseInputTokens);
+    if counts || Form::is_about_object(operation) || Form::stores(operation) {
         return Estimate::default();
     }
     let choices = number(&plan.members, "n").unwrap_or(1).max(1);

@@ -6,11 +6,13 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use serde_json::{Value, json};
 
-use super::exchange::{Caller, Received, Reply};
-use super::lane::{PATIENCE, caller_takes};
+use super::exchange::{Caller, Plan, Received, Reply};
 use super::refuse::{Refusal, Stop};
-use crate::catalog::Listed;
+use super::waits::{PATIENCE, caller_takes};
+use crate::catalog::{Family, Listed};
+use crate::dialect::translate;
 use crate::dialect::{Dialect, Operation, query_value};
+use crate::provider::Service;
 use crate::snapshot::Snapshot;
 
 /// Lists of what a resource keeps hold the objects of all its callers, and do not tell whose each is.
@@ -62,6 +64,28 @@ pub fn answer(
     }
 }
 
+/// The tokens of a request, where it is for a model whose service does not count them; they are an estimate then.
+pub async fn count(operation: Operation, plan: &Plan, snapshot: &Snapshot) -> Result<Option<Value>, Refusal> {
+    if operation != Operation::CountTokens || counts_itself(plan, snapshot) {
+        return Ok(None);
+    }
+    let body = plan.body.whole().await.map_err(Refusal::no_room)?;
+    // Beside the event loop: the tables take a moment to load, and a long text takes one to count.
+    let counted = tokio::task::spawn_blocking(move || translate::tokens(&body)).await;
+    let failed = |error: tokio::task::JoinError| {
+        Refusal::new(500, "internal_error", "the tokens could not be counted").because(error.to_string())
+    };
+    Ok(Some(json!({"input_tokens": counted.map_err(failed)??})))
+}
+
+fn counts_itself(plan: &Plan, snapshot: &Snapshot) -> bool {
+    let Some(target) = plan.targets.first() else { return true };
+    let key = target.keys.iter().next();
+    let deployment = target.place.zip(key).map(|(place, key)| snapshot.catalog.deployment(place, key, &target.model));
+    let family = deployment.map_or_else(|| Family::of(&target.model), |deployment| deployment.family);
+    family == Family::Anthropic || target.provider.service == Service::Anthropic
+}
+
 /// Sends a document of the gateway's own.
 pub async fn send(
     session: &mut ServerSession,
@@ -79,6 +103,9 @@ pub async fn send(
         ("x-request-id", id),
     ] {
         head.insert_header(name, value).map_err(|_| Stop::Cut)?;
+    }
+    if received.operation == Some(Operation::CountTokens) {
+        head.insert_header("x-azgate-estimate", HeaderValue::from_static("true")).map_err(|_| Stop::Cut)?;
     }
     reply.status = Some(head.status);
     caller_takes(PATIENCE, session.write_response_header(Box::new(head))).await?;

@@ -16,6 +16,7 @@ mod body;
 pub mod connection;
 mod direct;
 mod exchange;
+mod foreign;
 mod form;
 mod framing;
 mod judge;
@@ -34,8 +35,10 @@ mod relay;
 mod send;
 mod session;
 mod settle;
+mod speech;
 mod stream;
 mod uploads;
+mod waits;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +46,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use http::header::CONTENT_TYPE;
+use pingora::protocols::http::ServerSession;
 use pingora::proxy::{ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
@@ -53,7 +57,7 @@ use crate::routing::RetryBudget;
 use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
 use crate::upstream::Connections;
-use exchange::Exchange;
+use exchange::{Caller, Exchange, Plan, Received, Reply};
 use form::Form;
 use lane::Lane;
 use refuse::{Refusal, Stop};
@@ -111,22 +115,11 @@ impl Gateway {
         if let Some(refusal) = local::unlisted(operation) {
             return Err(refusal.into());
         }
-        let (plan, form) = if Form::is_about_object(operation) {
-            let planned = objects::plan(operation, received, query, caller, &snapshot)?;
-            receive::no_body(session, &mut exchange.reply).await?;
-            planned
-        } else {
-            let form = Form::of_model(operation).ok_or_else(|| Refusal::not_served(operation.name(), "azure"))?;
-            let content_type = session.get_header(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-            let reading = reading::Request::new(operation, content_type)?;
-            let (body, noted) = receive::body(session, snapshot.largest_body, reading, &mut exchange.reply).await?;
-            let plan = match Form::stores(operation) {
-                true => uploads::plan(operation, caller, &snapshot, body, noted)?,
-                false => plan::make(received, caller, &snapshot, body, noted)?,
-            };
-            (plan, form)
-        };
+        let (plan, form) = planned(session, operation, received, caller, &snapshot, &mut exchange.reply).await?;
         let plan = &*exchange.plan.insert(plan);
+        if let Some(document) = local::count(operation, plan, &snapshot).await? {
+            return local::send(session, received, &document, &mut exchange.reply).await;
+        }
         let reserved = limits::reserve(operation, caller, plan, &snapshot, exchange.reply.prompt_tokens).await?;
         let reserved = &*exchange.reserved.insert(reserved);
         let lane = Lane {
@@ -147,6 +140,33 @@ impl Gateway {
         };
         lane.run().await
     }
+}
+
+/// What is to be done, once the body is there.
+async fn planned(
+    session: &mut ServerSession,
+    operation: Operation,
+    received: &Received,
+    caller: &Caller,
+    snapshot: &Snapshot,
+    reply: &mut Reply,
+) -> Result<(Plan, Form), Stop> {
+    let query = session.req_header().uri.query().unwrap_or_default();
+    if Form::is_about_object(operation) {
+        let planned = objects::plan(operation, received, query, caller, snapshot)?;
+        receive::no_body(session, reply).await?;
+        return Ok(planned);
+    }
+    let form = Form::of_model(operation).ok_or_else(|| Refusal::not_served(operation.name(), "azure"))?;
+    let form = form.asked_with(query);
+    let content_type = session.get_header(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let reading = reading::Request::new(operation, content_type)?;
+    let (body, noted) = receive::body(session, snapshot.largest_body, reading, reply).await?;
+    let plan = match Form::stores(operation) {
+        true => uploads::plan(operation, caller, snapshot, body, noted)?,
+        false => plan::make(received, caller, snapshot, body, noted)?,
+    };
+    Ok((plan, form))
 }
 
 #[async_trait]

@@ -16,7 +16,7 @@ use super::session;
 use crate::azure::{Addressing, ApiVersion};
 use crate::base::{KeySet, Label};
 use crate::catalog::Resolved;
-use crate::dialect::Members;
+use crate::dialect::{Member, Members, Operation};
 use crate::governance::VirtualKey;
 use crate::provider::Service;
 use crate::snapshot::Snapshot;
@@ -45,7 +45,7 @@ pub fn make(
     deployment.as_deref().map_or(Ok(()), |name| check_name("deployment", name))?;
     let endpoint = optional_text(&members, "endpoint")?.map(Cow::into_owned);
     check_look_alikes(&members)?;
-    let asked = fallbacks(&members)?;
+    let asked = fallbacks(received.operation, &members)?;
     let (mut targets, model_label) = match caller {
         Caller::Direct { credential, endpoint: header } => {
             let named = header.as_deref().or(endpoint.as_deref()).ok_or_else(Refusal::missing_endpoint)?;
@@ -162,9 +162,17 @@ fn targets(
     Ok((targets, label))
 }
 
-fn fallbacks(members: &Members) -> Result<Option<Vec<String>>, Refusal> {
+/// Whether `fallbacks` is not the gateway's list of names but Anthropic's own field of that name: objects, or a word.
+pub fn is_anthropics(operation: Operation, fallbacks: &Member) -> bool {
+    operation == Operation::Messages && !fallbacks.is_null() && fallbacks.as_strings().is_none()
+}
+
+fn fallbacks(operation: Option<Operation>, members: &Members) -> Result<Option<Vec<String>>, Refusal> {
     let refuse = |message: String| Refusal::new(400, "bad_request", message).param("fallbacks");
     let Some(member) = members.last("fallbacks").filter(|member| !member.is_null()) else { return Ok(None) };
+    if operation.is_some_and(|operation| is_anthropics(operation, member)) {
+        return Ok(None);
+    }
     let wrong = || refuse("the field `fallbacks` must be an array of names like `provider/model`".to_owned());
     let names = member.as_strings().ok_or_else(wrong)?;
     if names.len() > MOST_FALLBACKS {

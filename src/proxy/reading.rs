@@ -9,9 +9,11 @@ use super::refuse::Refusal;
 use crate::dialect::answer::Answer;
 use crate::dialect::chat::ChatStream;
 use crate::dialect::media::MediaStream;
+use crate::dialect::messages::MessagesStream;
 use crate::dialect::multipart::{self, Multipart};
 use crate::dialect::responses::{Bound, Named, References, ResponsesAnswer, ResponsesStream};
 use crate::dialect::stream::ChunkTransform;
+use crate::dialect::translate;
 use crate::dialect::{Members, Operation, Peek, Usage};
 
 /// Top-level members of a request that the gateway acts on.
@@ -99,6 +101,8 @@ pub struct Reading {
     /// How the caller knows what the resource makes.
     pub bound: Option<Arc<dyn Bound>>,
     pub strip_filter_results: bool,
+    /// How the answer becomes the caller's, where the upstream speaks another dialect.
+    pub translated: Option<translate::Reply>,
 }
 
 /// Reads a plain answer.
@@ -109,10 +113,16 @@ pub enum Plain {
 
 impl Reading {
     pub fn stream(&self) -> Box<dyn ChunkTransform> {
+        if let Some(reply) = &self.translated {
+            return reply.stream();
+        }
         let echo = self.echo.clone();
         if Form::speaks_responses(self.operation) {
             let stream = ResponsesStream::native(echo, self.bound.clone());
             return Box::new(if self.strip_filter_results { stream.without_filter_results() } else { stream });
+        }
+        if self.operation == Operation::Messages {
+            return Box::new(MessagesStream::new(echo));
         }
         if Form::makes_media(self.operation) {
             return Box::new(MediaStream::new(None));
@@ -126,10 +136,15 @@ impl Reading {
         if Form::has_ids(self.operation) {
             return Plain::Responses(ResponsesAnswer::new(echo, self.bound.clone()));
         }
-        if Form::makes_media(self.operation) {
-            return Plain::Chat(Answer::of_media(echo));
+        Plain::Chat(self.answer(echo))
+    }
+
+    fn answer(&self, echo: Option<Bytes>) -> Answer {
+        match self.operation {
+            Operation::Messages => Answer::of_messages(echo),
+            operation if Form::makes_media(operation) => Answer::of_media(echo),
+            _ => Answer::new(echo),
         }
-        Plain::Chat(Answer::new(echo))
     }
 
     /// Whether an answer of that media type is sound, pictures or plain text: nothing is read in it, and it passes as it
@@ -145,7 +160,8 @@ impl Reading {
 
     /// Reads the usage of an answer that is not changed; `None` where every answer is.
     pub fn meter(&self) -> Option<Plain> {
-        (!Form::has_ids(self.operation)).then(|| Plain::Chat(Answer::new(None)))
+        let changed = Form::has_ids(self.operation) || self.translated.is_some();
+        (!changed).then(|| Plain::Chat(self.answer(None)))
     }
 
     /// Whether the usage of an answer is this request's own: what is read again was counted when it was made.

@@ -10,10 +10,10 @@ use pingora::protocols::http::ServerSession;
 
 use super::body::Body;
 use super::exchange::{Received, Reply};
-use super::lane::{PATIENCE, caller_takes};
 use super::reading::{self, Noted};
 use super::refuse::{Refusal, Stop};
 use super::session;
+use super::waits::{PATIENCE, caller_takes};
 use crate::azure;
 use crate::base::ids;
 use crate::dialect::{Dialect, Surface, classify, query_value};

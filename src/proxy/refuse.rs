@@ -10,8 +10,8 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 
 use super::exchange::{Received, Reply};
-use super::lane::{PATIENCE, caller_takes};
 use super::limits;
+use super::waits::{PATIENCE, caller_takes};
 use crate::azure::UnknownVersion;
 use crate::catalog::Unresolved;
 use crate::dialect::error::{ErrorView, render};
@@ -19,6 +19,7 @@ use crate::dialect::multipart::FormError;
 use crate::dialect::operation::Unrouted;
 use crate::dialect::peek::JsonError;
 use crate::dialect::stream::ChunkTransform;
+use crate::dialect::translate::Refused;
 use crate::dialect::{Dialect, Operation};
 use crate::governance::{Denied, Exceeded, What};
 use crate::upstream::Fault;
@@ -39,7 +40,7 @@ pub struct Refusal {
     /// For the caller.
     pub message: Box<str>,
     /// The field of the request that is at fault.
-    pub param: Option<&'static str>,
+    pub param: Option<Box<str>>,
     /// Only for the log.
     pub cause: Option<String>,
     /// Methods that the path has (RFC 9110, section 10.2.1).
@@ -110,8 +111,8 @@ impl Refusal {
         }
     }
 
-    pub fn param(self, param: &'static str) -> Self {
-        Self { param: Some(param), ..self }
+    pub fn param(self, param: impl Into<Box<str>>) -> Self {
+        Self { param: Some(param.into()), ..self }
     }
 
     pub fn because(self, cause: impl Into<String>) -> Self {
@@ -226,6 +227,18 @@ impl From<FormError> for Refusal {
 impl From<JsonError> for Refusal {
     fn from(error: JsonError) -> Self {
         Self::new(400, "invalid_json", format!("the request's body cannot be read: {error}"))
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        let code = match &refused {
+            Refused::NotSupported { .. } => "field_not_supported",
+            Refused::Invalid { .. } => "bad_request",
+            Refused::NotJson(_) => "invalid_json",
+        };
+        let field = refused.field().map(Box::from);
+        Self { param: field, ..Self::new(400, code, refused.to_string()) }
     }
 }
 
@@ -365,7 +378,7 @@ fn view<'a>(refusal: &'a Refusal, id: &'a str) -> ErrorView<'a> {
         status: refusal.status.as_u16(),
         code: refusal.code,
         message: &refusal.message,
-        param: refusal.param,
+        param: refusal.param.as_deref(),
         request_id: id,
     }
 }

@@ -8,12 +8,13 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 
 use super::exchange::{Candidate, Received, Reply, Reserved};
-use super::lane::{caller_leaves, caller_takes, until};
+use super::foreign::{self, Foreign};
 use super::reading::Reading;
 use super::refuse::{Refusal, Stop};
+use super::waits::{caller_leaves, caller_takes, until};
 use super::{limits, stream};
 use crate::azure;
-use crate::dialect::filter_results;
+use crate::dialect::{Dialect, filter_results, translate};
 use crate::snapshot::ClientRules;
 use crate::telemetry::Metrics;
 use crate::upstream::{self, Connections};
@@ -52,6 +53,8 @@ pub struct Answered {
     pub whole: bool,
     /// The usage chunk was asked for by the gateway and is not for the caller.
     pub hide_usage: bool,
+    /// How it becomes the caller's, where the upstream speaks another dialect.
+    pub reply: Option<translate::Reply>,
 }
 
 pub struct Relay<'a> {
@@ -71,7 +74,7 @@ impl Answered {
 
 impl Relay<'_> {
     pub async fn run(mut self, answered: Answered) -> Result<(), Stop> {
-        let Answered { exchange, head, read, whole, hide_usage } = answered;
+        let Answered { exchange, head, read, whole, hide_usage, reply } = answered;
         let of = |name: header::HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
         let readable = matches!(of(header::CONTENT_ENCODING), "" | "identity");
         let media = of(header::CONTENT_TYPE).split(';').next().unwrap_or("").trim().to_ascii_lowercase();
@@ -86,7 +89,7 @@ impl Relay<'_> {
         if head.status.is_success() && self.route.reading.is_for_machines(&media) {
             return self.pass_on(exchange, head, read, false).await;
         }
-        self.plain(Answered { exchange, head, read, whole, hide_usage }, editable).await
+        self.plain(Answered { exchange, head, read, whole, hide_usage, reply }, editable).await
     }
 
     /// A plain answer: held until complete, then sent with its length.
@@ -114,6 +117,9 @@ impl Relay<'_> {
             }
         }
         exchange.end(self.connections).await;
+        if let Some(foreign) = foreign::of(&self.route, &head, &rope) {
+            return self.foreign(&head, foreign?).await;
+        }
         if editable {
             let (edited, usage) = answer.finish(rope);
             self.reply.usage = usage.filter(|_| self.route.reading.counts());
@@ -129,6 +135,18 @@ impl Relay<'_> {
         insert(&mut out, "content-length", length.into());
         self.begin(out).await?;
         self.send_all(rope).await?;
+        self.end().await
+    }
+
+    /// An answer in other words than the upstream's.
+    async fn foreign(&mut self, head: &ResponseHeader, answer: Foreign) -> Result<(), Stop> {
+        self.reply.usage = answer.usage;
+        let mut out = self.head(head);
+        out.set_status(answer.status).map_err(|_| Stop::Cut)?;
+        insert(&mut out, "content-type", HeaderValue::from_static("application/json"));
+        insert(&mut out, "content-length", answer.body.len().into());
+        self.begin(out).await?;
+        self.send(answer.body.into()).await?;
         self.end().await
     }
 
@@ -211,6 +229,9 @@ impl Relay<'_> {
             insert(&mut head, "x-should-retry", HeaderValue::from_static("false"));
         }
         insert(&mut head, "x-request-id", text(&route.received.id));
+        if route.received.dialect == Dialect::Anthropic && !upstream.headers.contains_key("request-id") {
+            insert(&mut head, "request-id", text(&route.received.id));
+        }
         if let Some(id) = upstream.headers.get("x-request-id") {
             insert(&mut head, "x-azgate-upstream-request-id", id.clone());
         }

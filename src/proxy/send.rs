@@ -7,10 +7,13 @@ use pingora::http::RequestHeader;
 use super::exchange::{Candidate, Plan};
 use super::form::{Form, Place};
 use super::names::Names;
+use super::plan;
 use super::refuse::Refusal;
+use super::speech;
 use crate::azure::{self, Addressing, ApiVersion};
 use crate::catalog::Family;
 use crate::dialect::splice::Edits;
+use crate::dialect::translate::{self, Translated};
 use crate::dialect::{Members, Operation, multipart};
 use crate::provider::{self, Credential, KeyHeader, Service};
 use crate::snapshot::ClientRules;
@@ -22,6 +25,8 @@ pub struct Prepared {
     pub body: Vec<Segment>,
     /// The usage chunk was asked for by the gateway and is not for the caller.
     pub hide_usage: bool,
+    /// How the answer becomes the caller's, where the upstream speaks another dialect.
+    pub reply: Option<translate::Reply>,
 }
 
 /// Builds the request for one candidate.
@@ -33,36 +38,90 @@ pub fn prepare(
     names: Names,
     rules: &ClientRules,
 ) -> Result<Prepared, Refusal> {
-    let provider = &candidate.provider;
-    if candidate.deployment.family == Family::Anthropic {
+    if speech::family(candidate) == Family::Anthropic && form.place != Place::Claude {
         let what = format!("{} on a Claude deployment", form.operation.name());
-        return Err(Refusal::not_served(&what, &provider.name));
+        return Err(Refusal::not_served(&what, &candidate.provider.name));
     }
     let version = match (&plan.version, candidate.key.version.addressing()) {
         (Some(asked), Addressing::Classic) => asked,
         _ => &candidate.key.version,
     };
-    let addressing = if form.place == Place::V1 { Addressing::V1 } else { version.addressing() };
+    let addressing = if form.place == Place::Deployment { version.addressing() } else { Addressing::V1 };
     let mut edits = Changes::of(form.operation, plan, candidate, version, addressing);
     for (place, name) in names.of_lines {
         edits.edits.replace_part(place, name);
     }
     let pieces = edits.edits.pieces(plan.body.len());
     let length = edits.edits.length_after(plan.body.len());
-    let base = &candidate.key.host.endpoint.base_path;
-    let target = match provider.service {
-        Service::Azure if form.place == Place::V1 => azure::v1_target(base, version, &form.path, &form.query),
-        Service::Azure => azure::target(base, version, &candidate.deployment.name, &form.path),
-        Service::OpenAi | Service::Anthropic if form.query.is_empty() => provider::target(base, &form.path),
-        Service::OpenAi | Service::Anthropic => format!("{}?{}", provider::target(base, &form.path), form.query),
-    };
     let length = (form.method == Method::POST).then_some(length);
     let media = plan.form.is_none().then(|| HeaderValue::from_static("application/json"));
+    let target = target(form, version, candidate);
     let mut head = head(caller, (form, &target), (length, media), (candidate, credential), rules)?;
+    if form.place == Place::Claude {
+        anthropic_headers(caller, candidate, &mut head)?;
+    }
     if let Some(images) = names.images {
         head.insert_header(azure::IMAGE_HEADER, &*images.name).map_err(unbuildable)?;
     }
-    Ok(Prepared { head, body: plan.body.segments(&pieces), hide_usage: edits.hide_usage })
+    let body = plan.body.segments(&pieces);
+    Ok(Prepared { head, body, hide_usage: edits.hide_usage, reply: None })
+}
+
+/// Builds the request for one candidate that speaks another dialect than the caller.
+pub fn prepare_translated(
+    caller: &RequestHeader,
+    translated: Translated,
+    (candidate, credential): (&Candidate, Option<&Credential>),
+    rules: &ClientRules,
+) -> Result<Prepared, Refusal> {
+    let form = Form::of_protocol(translated.upstream);
+    let target = target(&form, &candidate.key.version, candidate);
+    let length = Some(translated.body.len() as u64);
+    let media = Some(HeaderValue::from_static("application/json"));
+    let mut head = head(caller, (&form, &target), (length, media), (candidate, credential), rules)?;
+    if form.place == Place::Claude {
+        claude_version(&mut head)?;
+    }
+    let body = vec![Segment::Memory(translated.body)];
+    Ok(Prepared { head, body, hide_usage: false, reply: Some(translated.reply) })
+}
+
+/// Path and query of what is asked.
+fn target(form: &Form, version: &ApiVersion, candidate: &Candidate) -> String {
+    let base = &candidate.key.host.endpoint.base_path;
+    let bare = match candidate.provider.service {
+        Service::Azure if form.place == Place::Claude => azure::claude_target(base, &form.path),
+        Service::Azure if form.place == Place::V1 => azure::v1_target(base, version, &form.path, &form.query),
+        Service::Azure => return azure::target(base, version, &candidate.deployment.name, &form.path),
+        Service::OpenAi | Service::Anthropic => provider::target(base, &form.path),
+    };
+    if form.query.is_empty() { bare } else { format!("{bare}?{}", form.query) }
+}
+
+/// What a caller of Claude says in headers of the maker's own is an open list, less the features that Azure rejects.
+fn anthropic_headers(caller: &RequestHeader, candidate: &Candidate, head: &mut RequestHeader) -> Result<(), Refusal> {
+    let own = caller.headers.iter().filter(|(name, _)| name.as_str().starts_with("anthropic-"));
+    for (name, value) in own {
+        let beta = &candidate.provider.beta;
+        let kept = match (name.as_str(), candidate.provider.service) {
+            (azure::BETA_HEADER, Service::Azure) => beta.for_azure(value),
+            (azure::BETA_HEADER, _) => beta.for_anthropic(value),
+            _ => Some(value.clone()),
+        };
+        if let Some(value) = kept {
+            head.append_header(name.clone(), value).map_err(unbuildable)?;
+        }
+    }
+    claude_version(head)
+}
+
+/// Claude wants to be told a version of its API, and this is the one on which everything else is built.
+fn claude_version(head: &mut RequestHeader) -> Result<(), Refusal> {
+    const VERSION: &str = "anthropic-version";
+    if !head.headers.contains_key(VERSION) {
+        head.insert_header(VERSION, HeaderValue::from_static("2023-06-01")).map_err(unbuildable)?;
+    }
+    Ok(())
 }
 
 /// The changes to the body, and whether they ask for something that the caller did not.
@@ -97,10 +156,12 @@ impl<'m> Changes<'m> {
             edits.append([b"\"model\":", &*deployment].concat());
         }
         // Where no model is asked for, these are not the gateway's own.
-        if plan.echo.is_some() {
-            for field in ["deployment", "endpoint", "fallbacks"] {
-                edits.remove_all(field);
-            }
+        let own: &[&str] = if plan.echo.is_some() { &["deployment", "endpoint"] } else { &[] };
+        for field in own {
+            edits.remove_all(field);
+        }
+        for member in members.all("fallbacks").filter(|member| !plan::is_anthropics(operation, member)) {
+            edits.remove(member);
         }
         for (part, opened) in &plan.objects.opened {
             edits.replace_part(part.clone(), opened.clone());
@@ -208,7 +269,7 @@ fn head(
     }
     match (credential, candidate.provider.service) {
         (Some(credential), _) => {
-            let (name, value) = credential.header(key_header(candidate.deployment.family));
+            let (name, value) = credential.header(key_header(speech::family(candidate)));
             head.insert_header(name, value).map_err(invalid)?;
         }
         // A service of the operator's own may ask for none.

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use pingora::http::ResponseHeader;
 
-use super::lane::{caller_leaves, until};
 use super::refuse::{self, Refusal, Stop};
 use super::relay::{Relay, joined};
+use super::waits::{caller_leaves, until};
+use crate::dialect::Dialect;
 use crate::dialect::error::is_throttling;
 use crate::dialect::stream::{ChunkTransform, Progress};
 use crate::dialect::usage::Usage;
@@ -24,6 +25,7 @@ const PREAMBLE_TIME: Duration = Duration::from_secs(10);
 /// Silence after which the caller gets a comment, so that nothing between gives the connection up.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const COMMENT: Bytes = Bytes::from_static(b": keep-alive\n\n");
+const PING: Bytes = Bytes::from_static(b"event: ping\ndata: {\"type\": \"ping\"}\n\n");
 
 /// Where a stream stands for the caller.
 enum Stage {
@@ -200,7 +202,7 @@ async fn wait(
             Wake::Tick => {
                 match stage {
                     Stage::Held { .. } => begin(relay, stage).await?,
-                    Stage::Begun => relay.comment(COMMENT).await?,
+                    Stage::Begun => relay.comment(sign_of_life(relay.route.received.dialect)).await?,
                 }
                 quiet_since = Instant::now();
             }
@@ -233,6 +235,14 @@ async fn begin(relay: &mut Relay<'_>, stage: &mut Stage) -> Result<(), Stop> {
         relay.send(joined(parts)).await?;
     }
     Ok(())
+}
+
+/// What fills a silence: a comment, or the event that Anthropic has for it.
+fn sign_of_life(dialect: Dialect) -> Bytes {
+    match dialect {
+        Dialect::OpenAi => COMMENT,
+        Dialect::Anthropic => PING,
+    }
 }
 
 /// What the stream reported, or else what was seen of it: one token an event is how these streams are cut.

@@ -140,12 +140,8 @@ impl Process {
         let kept = sockets.try_clone().map_err(StartError::Inherit)?;
         let connections = Connections::new(&self.server.configuration);
         let gateway = Gateway::new(Arc::clone(&self.snapshot), connections, Arc::clone(&self.metrics));
-        let tls = match (&self.file.server.tls, &self.certificate) {
-            (Some(tls), Some(certificate)) => {
-                Some(tls::acceptor(tls, Arc::clone(certificate)).map_err(StartError::Tls)?)
-            }
-            _ => None,
-        };
+        let tls = self.file.server.tls.as_ref().zip(self.certificate.clone());
+        let tls = tls.map(|(tls, certificate)| tls::acceptor(tls, certificate)).transpose().map_err(StartError::Tls)?;
         let conf = Arc::clone(&self.server.configuration);
         let front = Front::new(&conf, gateway, sockets.callers, tls, Arc::clone(&self.census));
         let watchdog = watchdog::Watchdog { manager: Arc::clone(&self.manager), workers: Arc::clone(&front.workers) };
@@ -194,6 +190,16 @@ impl Process {
         self.add("drain", drain, 1);
         self.add("reload", reload, 1);
         self.add("upgrade", upgrade, 1);
+        self.add("watchdog", watchdog, 1);
+        self.add_memory();
+        self.server.run(RunArgs { shutdown_signal: Box::new(EndWatch(self.ending)) });
+        // Told to end at once.
+        #[expect(clippy::disallowed_methods, reason = "the server has ended, and the process with it")]
+        std::process::exit(0);
+    }
+
+    /// What learns and remembers in the background: the health of endpoints, the counters of limits.
+    fn add_memory(&mut self) {
         let checkup = checkup::Checkup { snapshot: Arc::clone(&self.snapshot) };
         self.add("checkup", checkup, 1);
         if let Some(counters) = self.counters.clone() {
@@ -204,11 +210,6 @@ impl Process {
             let up = self.metrics.limits.shared_state_up.clone();
             self.add("shared state", shared_state::SharedState::new(worker, up), 1);
         }
-        self.add("watchdog", watchdog, 1);
-        self.server.run(RunArgs { shutdown_signal: Box::new(EndWatch(self.ending)) });
-        // Told to end at once.
-        #[expect(clippy::disallowed_methods, reason = "the server has ended, and the process with it")]
-        std::process::exit(0);
     }
 
     fn add(&mut self, name: &str, part: impl BackgroundService + Send + Sync + 'static, threads: usize) {

@@ -21,6 +21,8 @@ pub struct Prompt<'a> {
     attachments: usize,
     tokens: usize,
     marks: String,
+    /// Turns that answered calls.
+    answered: usize,
     says_json: bool,
 }
 
@@ -75,6 +77,11 @@ impl<'a> Prompt<'a> {
         self.marks.contains(mark)
     }
 
+    /// The texts with marks, and how many turns have answered calls.
+    pub fn script(&self) -> (&str, usize) {
+        (&self.marks, self.answered)
+    }
+
     /// Whether the word `json` occurs, which JSON mode demands.
     pub fn says_json(&self) -> bool {
         self.says_json
@@ -84,6 +91,7 @@ impl<'a> Prompt<'a> {
         let fields = Fields::inside(message, path);
         fields.required("role")?;
         let role = fields.choice("role", &ROLES)?.unwrap_or_default();
+        self.answered += usize::from(role == "tool" && self.last_role != "tool");
         (self.last_role, self.attachments) = (role, 0);
         self.last.clear();
         self.tokens += 4;

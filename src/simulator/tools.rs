@@ -6,6 +6,7 @@ use super::body::Fields;
 use super::chat_messages::Prompt;
 use super::errors::Refusal;
 use super::schema_instance::instance;
+use super::scripted;
 use super::words;
 
 /// In a prompt: call tools so many times.
@@ -111,6 +112,21 @@ impl<'a> Tools<'a> {
 
     /// The calls that the model makes, if it makes any.
     pub fn calls(&self, prompt: &Prompt<'_>) -> Option<Calls> {
+        let (said, answered) = prompt.script();
+        if let Some(due) = scripted::due(said, answered)
+            && self.tools.iter().any(|tool| tool.name == due.name)
+        {
+            let call = ToolCall {
+                id: words::id("call_", 24),
+                name: due.name,
+                arguments: due.arguments,
+                form: CallForm::Function,
+            };
+            return Some(Calls { calls: vec![call], finish_reason: "tool_calls" });
+        }
+        if scripted::due(said, 0).is_some() {
+            return None;
+        }
         let text = prompt.last_user_text().unwrap_or_default().to_lowercase();
         let named: Vec<&Tool<'_>> = self.tools.iter().filter(|tool| text.contains(&tool.name.to_lowercase())).collect();
         let first =

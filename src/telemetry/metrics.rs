@@ -96,11 +96,12 @@ impl Metrics {
     #[expect(clippy::new_without_default, reason = "a second instance would count into nowhere; ask for it by name")]
     pub fn new() -> Self {
         let registry = Registry::new();
-        let register = Register(&registry);
+        let register = Register(&registry.clone());
         let seconds = |start, factor, count| {
             prometheus::exponential_buckets(start, factor, count).expect("start and factor are positive")
         };
-        let metrics = Self {
+        Self::tell_version(&register);
+        Self {
             requests: register.counters(
                 "azgate_requests_total",
                 "Finished requests.",
@@ -150,12 +151,14 @@ impl Metrics {
                 .counter("azgate_log_lines_dropped_total", "Log lines lost because standard output was too slow."),
             requests_apart: Apart::default(),
             tokens_apart: Apart::default(),
-            registry: registry.clone(),
-        };
+            registry,
+        }
+    }
+
+    fn tell_version(register: &Register<'_>) {
         register
             .gauge_with_label("azgate_build_info", "The version that is running.", "version", env!("CARGO_PKG_VERSION"))
             .set(1);
-        metrics
     }
 
     pub fn request(&self, at: RequestSeries<'_>) {

@@ -10,5 +10,4 @@ pub const NOT_YET: &[(&str, &str)] = &[
 ];
 
 /// Types of providers that are not served, with what to know.
-pub const PROVIDERS_NOT_YET: &[(ProviderKind, &str)] =
-    &[(ProviderKind::Anthropic, "no request is sent to this provider")];
+pub const PROVIDERS_NOT_YET: &[(ProviderKind, &str)] = &[];

@@ -10,7 +10,8 @@ import pytest
 from forms import FORMS, Sdk, done, opened
 from stack import Stack, StartFailed
 
-collect_ignore = [] if importlib.util.find_spec("langchain_openai") else ["test_langchain.py"]
+NEEDED = {"test_langchain.py": "langchain_openai", "test_anthropic.py": "anthropic"}
+collect_ignore = [test for test, package in NEEDED.items() if not importlib.util.find_spec(package)]
 LOOP = asyncio.Runner()
 
 

@@ -1,0 +1,59 @@
+//! Directions as a whole: the golden cases, any splitting of streams, and round trips.
+
+mod golden;
+mod round_trip;
+mod streams;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::dialect::peek::tests::split;
+use crate::dialect::stream::Progress;
+
+const ORIGIN: &str = "0a0b0c";
+
+fn protocol(name: &str) -> Protocol {
+    match name {
+        "chat" => Protocol::Chat,
+        "responses" => Protocol::Responses,
+        _ => Protocol::Messages,
+    }
+}
+
+fn target<'a>(model: &'a str, host: &str) -> Target<'a> {
+    let host = match host {
+        "old_azure" => Host::OldAzure,
+        "azure" => Host::Azure,
+        _ => Host::Maker,
+    };
+    Target { deployment: model, model, origin: ORIGIN, host }
+}
+
+fn presented() -> Presented<'static> {
+    Presented { model: "\"azure/Mine\"", request_id: "req-1", now: 1_700_000_000, wants_usage: true }
+}
+
+/// The way back of an answer to a caller without tools of its own.
+fn reply(caller: Protocol, upstream: Protocol) -> Reply {
+    let voice = voice::Voice {
+        model: presented().model.to_owned(),
+        request_id: presented().request_id.to_owned(),
+        created: presented().now,
+        wants_usage: true,
+        free_text: Vec::new(),
+    };
+    Reply { caller, upstream, voice, origin: ORIGIN.to_owned(), answer_tool: None }
+}
+
+/// A stream in pieces of these sizes, and what came of it.
+fn run(reply: &Reply, input: &str, sizes: &[usize]) -> (String, Progress) {
+    let (mut stream, mut out) = (reply.stream(), Vec::new());
+    for chunk in split(input.as_bytes(), sizes) {
+        stream.push(Bytes::from(chunk), &mut out).unwrap();
+    }
+    stream.finish(&mut out);
+    let progress = stream.progress().clone();
+    let out = out.concat();
+    assert_eq!(progress.bytes_out, out.len() as u64);
+    (String::from_utf8(out).unwrap(), progress)
+}

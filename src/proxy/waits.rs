@@ -1,0 +1,29 @@
+//! Waiting for callers and upstreams, never without a limit.
+
+use std::time::{Duration, Instant};
+
+use pingora::protocols::http::ServerSession;
+use pingora::time::timeout;
+
+use super::refuse::Stop;
+
+/// How long a caller may take nothing of an answer that is the gateway's own.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits for a future until a moment. Pingora's coarse timers: a precise one of the runtime's would wake the event loop
+/// for every request and every event of a stream.
+pub async fn until<F: Future>(deadline: Instant, future: F) -> Result<F::Output, pingora::time::Elapsed> {
+    timeout(deadline.saturating_duration_since(Instant::now()), future).await
+}
+
+/// Writes to the caller. One who takes nothing of it for so long is as good as gone, and holds an upstream meanwhile.
+pub async fn caller_takes(limit: Duration, write: impl Future<Output = pingora::Result<()>>) -> Result<(), Stop> {
+    let written = timeout(limit, write).await;
+    written.ok().and_then(Result::ok).ok_or(Stop::CallerLeft)
+}
+
+/// Ends when the caller has gone: its connection or stream was closed or reset. Pingora's call does not end otherwise,
+/// since nothing more is expected of the caller and a pipelined request waits for its turn.
+pub async fn caller_leaves(session: &mut ServerSession) {
+    while session.read_body_or_idle(true).await.is_ok() {}
+}
