@@ -91,7 +91,9 @@ fn target(form: &Form, version: &ApiVersion, candidate: &Candidate) -> String {
     let base = &candidate.key.host.endpoint.base_path;
     let bare = match candidate.provider.service {
         Service::Azure if form.place == Place::Claude => azure::claude_target(base, &form.path),
-        Service::Azure if form.place == Place::V1 => azure::v1_target(base, version, &form.path, &form.query),
+        Service::Azure if form.place == Place::V1 => {
+            return azure::v1_target(base, version, &form.path, &form.query);
+        }
         Service::Azure => return azure::target(base, version, &candidate.deployment.name, &form.path),
         Service::OpenAi | Service::Anthropic => provider::target(base, &form.path),
     };
@@ -156,12 +158,13 @@ impl<'m> Changes<'m> {
             edits.append([b"\"model\":", &*deployment].concat());
         }
         // Where no model is asked for, these are not the gateway's own.
-        let own: &[&str] = if plan.echo.is_some() { &["deployment", "endpoint"] } else { &[] };
-        for field in own {
-            edits.remove_all(field);
-        }
-        for member in members.all("fallbacks").filter(|member| !plan::is_anthropics(operation, member)) {
-            edits.remove(member);
+        if plan.echo.is_some() {
+            for field in ["deployment", "endpoint"] {
+                edits.remove_all(field);
+            }
+            for member in members.all("fallbacks").filter(|member| !plan::is_anthropics(operation, member)) {
+                edits.remove(member);
+            }
         }
         for (part, opened) in &plan.objects.opened {
             edits.replace_part(part.clone(), opened.clone());

@@ -302,12 +302,10 @@ async fn responses_reach_claude_and_chat_only_deployments() {
             ("You said: Hello you", &json!("You said: Hello you"))
         );
     }
-    let kept =
-        post(&gateway, "/v1/responses", &json!({"model": "sonnet", "input": "x", "previous_response_id": "resp_1"}))
-            .await;
+    let kept = post(&gateway, "/v1/responses", &json!({"model": "sonnet", "input": "x", "background": true})).await;
     assert_eq!(
         (kept.status, kept.code().as_str(), &kept.json()["error"]["param"]),
-        (400, "field_not_supported", &json!("previous_response_id"))
+        (400, "field_not_supported", &json!("background"))
     );
 }
 
