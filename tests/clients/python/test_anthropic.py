@@ -67,7 +67,7 @@ def test_tools_are_called_and_answered(claude, model):
     call = message.content[-1]
     assert (message.stop_reason, call.name, call.input) == ("tool_use", "get_weather", {"city": "Zürich"})
     answer = claude.messages.create(model=model, max_tokens=300, messages=messages + result(message), tools=[TOOL])
-    assert answer.content[0].text == "The tool answered: sunny"
+    assert answer.content[0].text.startswith("The tool answered")
 
 
 def test_thinking_goes_there_and_back(claude):
@@ -87,6 +87,9 @@ def test_tokens_are_counted(claude):
 
 
 def test_models_are_listed(claude):
+    if isinstance(claude, anthropic.AnthropicFoundry):
+        assert claude.models is None, "the client for Azure has no list of models"
+        return
     assert all(model.type == "model" for model in claude.models.list())
 
 
@@ -99,7 +102,7 @@ def test_errors_are_the_sdks_own(claude, stack):
         claude.with_options(api_key="wrong").messages.create(model=MODELS[0], max_tokens=10, messages=HELLO)
     for model in MODELS:
         with pytest.raises(anthropic.RateLimitError) as caught:
-            headers = {"x-sim-fault": "status=429; retry-after=1"}
+            headers = {"x-sim-fault": "status=429; retry-after-ms=1"}
             claude.messages.create(model=model, max_tokens=10, messages=HELLO, extra_headers=headers)
         assert caught.value.response.headers["retry-after"]
 
