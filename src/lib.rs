@@ -6,6 +6,7 @@ pub mod azure;
 pub mod catalog;
 pub mod dialect;
 pub mod governance;
+pub mod objects;
 pub mod pool;
 pub mod provider;
 pub mod routing;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // Before anything else: a SIGHUP that nobody expects yet would end the process.
-    let hangup = azgate::cli::catch_hangup();
-    azgate::cli::run(hangup)
+    // Before anything else: a signal that nobody expects yet would end the process.
+    let early = azgate::cli::catch_signals();
+    azgate::cli::run(early)
 }

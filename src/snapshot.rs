@@ -9,11 +9,13 @@ use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
 use crate::azure::ApiVersion;
+use crate::azure::credential::Tokens;
 use crate::base::endpoint::OriginPattern;
 use crate::base::globs::Globs;
 use crate::base::{KeySet, Label};
 use crate::catalog::Catalog;
 use crate::governance::{Account, Callers, Governor, Prices};
+use crate::objects::Origin;
 use crate::pool::{Balance, BreakerRules, Health, Memory, Rotations, Sessions};
 use crate::provider::{Credential, Service};
 use crate::upstream::{Directory, Host, Limits};
@@ -53,6 +55,8 @@ pub struct ClientRules {
     pub forward_headers: Vec<HeaderName>,
     pub strip_filter_results: bool,
     pub routing_headers: bool,
+    /// Callers may use each other's stored objects.
+    pub share_objects: bool,
 }
 
 pub struct Provider {
@@ -76,9 +80,10 @@ pub struct Key {
     pub name: Arc<str>,
     pub label: Label,
     pub host: Arc<Host>,
-    /// `None` when the key has no credential.
-    pub credential: Option<Credential>,
+    pub proof: Proof,
     pub version: ApiVersion,
+    /// The resource it leads to, which knows what it made and nobody else does.
+    pub origin: Origin,
     /// How the key has behaved.
     pub memory: Arc<Memory>,
     /// Whether the endpoint is well, for all keys that lead there.
@@ -87,6 +92,15 @@ pub struct Key {
     pub account: Arc<Account>,
     /// Added to every request, over a caller's.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// What proves the right to use a key.
+#[derive(Debug, Clone)]
+pub enum Proof {
+    Nothing,
+    Fixed(Credential),
+    /// Tokens of Entra ID; keys with the same identity share them.
+    Token(Arc<Tokens>),
 }
 
 /// Which models may answer in place of another.
@@ -111,6 +125,28 @@ pub struct Timeouts {
     pub request: Duration,
 }
 
+/// Tokens are the same while they are of one cache, which equal identities share over reloads.
+impl PartialEq for Proof {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Nothing, Self::Nothing) => true,
+            (Self::Fixed(a), Self::Fixed(b)) => a == b,
+            (Self::Token(a), Self::Token(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+}
+
+impl Proof {
+    /// Whether it could be shown now.
+    pub fn is_ready(&self) -> bool {
+        match self {
+            Self::Nothing | Self::Fixed(_) => true,
+            Self::Token(tokens) => tokens.left().is_some(),
+        }
+    }
+}
+
 impl Fallbacks {
     pub fn new<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a [String])>) -> Self {
         let pair = |(model, others): (&str, &[String])| {
@@ -131,6 +167,33 @@ impl Fallbacks {
 }
 
 impl Snapshot {
+    /// The caches of tokens, one per identity.
+    pub fn tokens(&self) -> Vec<Arc<Tokens>> {
+        let mut found: Vec<Arc<Tokens>> = Vec::new();
+        for key in self.providers.iter().flat_map(|provider| &provider.keys) {
+            if let Proof::Token(tokens) = &key.proof
+                && !found.iter().any(|known| Arc::ptr_eq(known, tokens))
+            {
+                found.push(Arc::clone(tokens));
+            }
+        }
+        found
+    }
+
+    /// Keys without a token that are alone in serving some model: requests for it could only fail.
+    pub fn unproven(&self) -> Vec<Arc<str>> {
+        let mut found = Vec::new();
+        for (place, provider) in self.providers.iter().enumerate() {
+            let ready: KeySet = (0..provider.keys.len()).filter(|key| provider.keys[*key].proof.is_ready()).collect();
+            for (index, key) in provider.keys.iter().enumerate() {
+                if !key.proof.is_ready() && self.catalog.needs(place, index, &ready) {
+                    found.push(Arc::clone(&key.name));
+                }
+            }
+        }
+        found
+    }
+
     /// The provider keys that a list of names admits, per provider; `None` when it admits all.
     pub fn keys_named(globs: &Globs, providers: &[Arc<Provider>]) -> Option<Vec<KeySet>> {
         let admitted = |provider: &Arc<Provider>| {

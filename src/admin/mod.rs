@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -14,6 +15,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::base::Secret;
+use crate::snapshot::{Key, Proof, Snapshot};
 use crate::telemetry::Metrics;
 
 type Answer = Response<Full<Bytes>>;
@@ -23,11 +25,14 @@ type Answer = Response<Full<Bytes>>;
 pub struct Readiness {
     configured: AtomicBool,
     draining: AtomicBool,
+    /// Every key had what it proves its right with, or another could stand in for it.
+    proven: AtomicBool,
 }
 
 pub struct Admin {
     pub readiness: Arc<Readiness>,
     pub metrics: Arc<Metrics>,
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
     pub key: Option<Secret>,
 }
 
@@ -41,15 +46,24 @@ impl Readiness {
         self.draining.store(true, Ordering::Release);
     }
 
-    /// `Err` says why not.
-    pub fn check(&self) -> Result<(), &'static str> {
+    /// `Err` says why not. `unproven` names the keys without a token that are alone in serving some model. They keep a
+    /// process from becoming ready; once it was, a token that is lost takes down only its own models.
+    pub fn check(&self, unproven: impl FnOnce() -> Vec<Arc<str>>) -> Result<(), String> {
         if self.draining.load(Ordering::Acquire) {
-            return Err("draining");
+            return Err("draining".to_owned());
         }
         if !self.configured.load(Ordering::Acquire) {
-            return Err("no configuration is live yet");
+            return Err("no configuration is live yet".to_owned());
         }
-        Ok(())
+        if self.proven.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let keys = unproven();
+        if keys.is_empty() {
+            self.proven.store(true, Ordering::Release);
+            return Ok(());
+        }
+        Err(format!("no token yet for: {}", keys.join(", ")))
     }
 }
 
@@ -82,12 +96,12 @@ impl Admin {
         let presented = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         match (request.method().as_str(), request.uri().path()) {
             ("GET" | "HEAD", "/healthz") => text(StatusCode::OK, "ok\n"),
-            ("GET" | "HEAD", "/readyz") => match self.readiness.check() {
+            ("GET" | "HEAD", "/readyz") => match self.readiness.check(|| self.snapshot.load().unproven()) {
                 Ok(()) => text(StatusCode::OK, "ready\n"),
                 Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("{why}\n")),
             },
             ("GET" | "HEAD", "/metrics") => {
-                respond(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.metrics.encode())
+                respond(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.metrics())
             }
             (_, path) if path == "/api" || path.starts_with("/api/") => self.api(presented),
             (_, "/healthz" | "/readyz" | "/metrics") => {
@@ -97,6 +111,17 @@ impl Admin {
             }
             _ => not_found(),
         }
+    }
+
+    fn metrics(&self) -> Vec<u8> {
+        let snapshot = self.snapshot.load();
+        let keys = snapshot.providers.iter().flat_map(|provider| &provider.keys);
+        let expiry = |key: &Arc<Key>| match &key.proof {
+            Proof::Token(tokens) => Some((Arc::clone(&key.name), tokens.left().unwrap_or_default())),
+            Proof::Nothing | Proof::Fixed(_) => None,
+        };
+        let expiries: Vec<_> = keys.filter_map(expiry).collect();
+        self.metrics.encode(expiries.iter().map(|(key, left)| (&**key, *left)))
     }
 
     /// The operators' API has no route yet, but its door already tells who may come in.

@@ -1,6 +1,10 @@
 //! Which headers cross the gateway. Requests: a closed list, so that nothing of a caller reaches Azure unless it is
 //! known to be harmless. Answers: everything that is Azure's to tell, less what belongs to the connection.
 
+/// Names the deployment that makes images. Azure demands it of a Responses request that brings the tool
+/// `image_generation`, and answers 400 without it.
+pub const IMAGE_HEADER: &str = "x-ms-oai-image-generation-deployment";
+
 /// Whether a caller's header goes on to Azure without being configured (`client.forward_headers` adds to these).
 /// `name` is in lower case.
 pub fn passes_to_upstream(name: &str) -> bool {

@@ -1,6 +1,7 @@
 //! Path and query of an operation on a deployment.
 
 use super::version::ApiVersion;
+use crate::base::endpoint::Endpoint;
 
 /// How a deployment is named in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +44,37 @@ pub fn target(base_path: &str, version: &ApiVersion, deployment: &str, operation
         }
     }
     target
+}
+
+/// The request target for an operation that stands below `/openai/v1` only, whatever the key's version is for the others.
+/// `path` is encoded already, and so is the `query`, which may be empty.
+///
+/// A key with version `v1` asks for nothing but general availability; any other opts into what is in preview.
+pub fn v1_target(base_path: &str, version: &ApiVersion, path: &str, query: &str) -> String {
+    let preview = if *version == ApiVersion::V1 { "" } else { "api-version=preview" };
+    let and = if preview.is_empty() || query.is_empty() { "" } else { "&" };
+    let mark = if preview.is_empty() && query.is_empty() { "" } else { "?" };
+    format!("{base_path}/openai/v1/{path}{mark}{preview}{and}{query}")
+}
+
+/// What makes a resource this one: its name and cloud, as all of its hosts tell, or else the whole address.
+pub fn resource(endpoint: &Endpoint) -> String {
+    const SERVICES: [&str; 3] = ["openai.azure", "cognitiveservices.azure", "services.ai.azure"];
+    if endpoint.base_path.is_empty()
+        && let Some((name, domain)) = endpoint.host.split_once('.')
+        && let Some((service, cloud)) = domain.rsplit_once('.')
+        && SERVICES.contains(&service)
+    {
+        return format!("{name}@{cloud}");
+    }
+    format!("{}:{}{}", endpoint.host, endpoint.port, endpoint.base_path)
+}
+
+/// A text as one segment of a path.
+pub fn segment(text: &str) -> String {
+    let mut segment = String::with_capacity(text.len());
+    push_segment(&mut segment, text);
+    segment
 }
 
 /// The request target of the list of base models, which every credential may read.
@@ -94,6 +126,32 @@ mod tests {
     fn traps_28_v1_has_no_version_and_no_deployment() {
         assert_eq!(target("/apim", &ApiVersion::V1, "d", "embeddings"), "/apim/openai/v1/embeddings");
         assert_eq!(target("", &ApiVersion::Preview, "d", "embeddings"), "/openai/v1/embeddings?api-version=preview");
+    }
+
+    #[test]
+    fn what_lives_below_v1_alone_is_asked_for_in_preview_unless_the_key_says_v1() {
+        for (version, query, expected) in [
+            (dated(), "", "/b/openai/v1/responses?api-version=preview"),
+            (ApiVersion::Preview, "stream=true", "/b/openai/v1/responses?api-version=preview&stream=true"),
+            (ApiVersion::V1, "", "/b/openai/v1/responses"),
+            (ApiVersion::V1, "stream=true", "/b/openai/v1/responses?stream=true"),
+        ] {
+            assert_eq!(v1_target("/b", &version, "responses", query), expected);
+        }
+    }
+
+    #[test]
+    fn a_resource_is_the_same_at_each_of_its_hosts() {
+        let resource = |endpoint: &str| resource(&Endpoint::parse(endpoint).unwrap());
+        let hosts = [
+            "https://acme.openai.azure.com",
+            "https://acme.cognitiveservices.azure.com",
+            "https://ACME.services.ai.azure.com/",
+        ];
+        assert!(hosts.iter().all(|host| resource(host) == "acme@com"));
+        assert_eq!(resource("https://acme.openai.azure.us"), "acme@us");
+        assert_ne!(resource("https://x.azure-api.net/a"), resource("https://x.azure-api.net/b"));
+        assert_eq!(resource("http://127.0.0.1:81"), "127.0.0.1:81");
     }
 
     #[test]

@@ -133,6 +133,17 @@ impl Catalog {
         aliased.or_else(|| key.models.matches(deployment).then(|| names.literal(deployment)))
     }
 
+    /// Whether some model of a provider would have no key to serve it, were there only its `ready` keys and not `key`.
+    /// Models that only a pattern admits count as served where a ready key admits everything.
+    pub fn needs(&self, provider: usize, key: usize, ready: &KeySet) -> bool {
+        let provider = &self.providers[provider];
+        let alone = |keys: &KeySet| keys.contains(key) && keys.and(ready).is_empty();
+        let has_ready = |group: &&Group| !group.keys.and(ready).is_empty();
+        let everything = provider.groups.iter().filter(has_ready).any(|group| group.models.names("*"));
+        provider.known.values().any(|known| alone(&known.keys))
+            || (!everything && provider.groups.iter().any(|group| group.models.has_wildcard() && alone(&group.keys)))
+    }
+
     /// The label of names that the configuration does not spell out.
     pub fn other(&self) -> &Label {
         &self.other

@@ -1,13 +1,15 @@
 //! `azgate check --online`: asks each key's endpoint, and shows the step at which it fails.
 
+use std::time::Instant;
+
 use http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use super::Failed;
-use crate::azure;
+use crate::azure::{self, credential::Failure};
 use crate::config::{self, File};
-use crate::provider::{self, KeyHeader, Service};
-use crate::snapshot::{Key, Snapshot};
+use crate::provider::{self, Credential, KeyHeader, Service};
+use crate::snapshot::{Key, Proof, Snapshot};
 use crate::upstream::{Probed, Step, probe};
 
 /// What became of one key.
@@ -40,16 +42,48 @@ async fn try_key(key: &Key, service: Service) -> Vec<Step> {
         Service::OpenAi => (provider::target(base, "models"), KeyHeader::OpenAi),
         Service::Anthropic => (provider::target(base, "models"), KeyHeader::Anthropic),
     };
-    let credential = key.credential.as_ref().map(|credential| credential.header(of_key));
+    let mut proven = Vec::new();
+    let credential = match credential(&key.proof, &mut proven).await {
+        Ok(credential) => credential.map(|credential| credential.header(of_key)),
+        Err(()) => return proven,
+    };
     let mut headers: Vec<_> = key.headers.iter().cloned().chain(credential).collect();
     if service == Service::Anthropic {
         headers.push((HeaderName::from_static("anthropic-version"), HeaderValue::from_static("2023-06-01")));
     }
-    let (mut steps, probed) = probe(&key.host, &target, &headers).await;
-    if let Some(probed) = probed {
-        steps.push(models(&probed));
+    let (steps, probed) = probe(&key.host, &target, &headers).await;
+    proven.extend(steps);
+    proven.extend(probed.as_ref().map(models));
+    proven
+}
+
+/// What the key presents, and the steps to it: whether whoever issues tokens answers, and with what.
+async fn credential(proof: &Proof, steps: &mut Vec<Step>) -> Result<Option<Credential>, ()> {
+    let tokens = match proof {
+        Proof::Nothing => return Ok(None),
+        Proof::Fixed(credential) => return Ok(Some(credential.clone())),
+        Proof::Token(tokens) => tokens,
+    };
+    let begun = Instant::now();
+    let asked = tokens.ask().await;
+    let mut note = |name, result| steps.push(Step { name, result, duration: begun.elapsed() });
+    let shown = tokens.identity().shown();
+    match asked {
+        Err(failure @ (Failure::Setup(_) | Failure::Unreachable { .. })) => {
+            note("identity", Err(format!("{shown}: {failure}")));
+            Err(())
+        }
+        Err(failure) => {
+            note("identity", Ok(shown));
+            note("token", Err(failure.to_string()));
+            Err(())
+        }
+        Ok(left) => {
+            note("identity", Ok(shown));
+            note("token", Ok(format!("good for {} s", left.as_secs())));
+            tokens.get().await.map(|value| Some(Credential::Bearer(value))).map_err(drop)
+        }
     }
-    steps
 }
 
 /// What the list of models says of the credential.

@@ -2,14 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
 
 use serde_json::json;
 
 use super::{Failed, key, say};
 use crate::config;
-use crate::server::{self, Source, Start};
+use crate::server::{self, EarlySignals, Source, Start};
 use crate::simulator::{self, Settings};
 
 #[derive(Debug, clap::Args)]
@@ -19,7 +18,7 @@ pub(super) struct Arguments {
     listen: SocketAddr,
 }
 
-pub(super) fn run(arguments: &Arguments, hangup: Arc<AtomicBool>) -> Result<(), Failed> {
+pub(super) fn run(arguments: &Arguments, early: Arc<EarlySignals>) -> Result<(), Failed> {
     let mut admin = arguments.listen;
     admin.set_port(
         arguments.listen.port().checked_add(1).ok_or_else(|| Failed("the port must be below 65535".to_owned()))?,
@@ -30,7 +29,7 @@ pub(super) fn run(arguments: &Arguments, hangup: Arc<AtomicBool>) -> Result<(), 
     let loaded = config::parse(&text, "the demo's configuration", &config::Process)
         .map_err(|problems| Failed(problems.to_string()))?;
     say(&welcome(arguments.listen, admin, &key));
-    let start = Start { source: Source::Text(text), listen: None, admin_listen: None, hangup };
+    let start = Start { source: Source::Text(text), listen: None, admin_listen: None, early };
     match server::run(&start, loaded) {
         Err(error) => Err(Failed(format!("{error}; choose another address with `azgate demo --listen ADDR`"))),
     }

@@ -6,6 +6,7 @@ mod check_online;
 mod completions;
 mod demo;
 mod key;
+mod man;
 mod run;
 mod schema;
 mod simulate;
@@ -14,9 +15,11 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use clap::{Parser, Subcommand};
+use signal_hook::consts::{SIGHUP, SIGUSR2};
+
+use crate::server::EarlySignals;
 
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("AZGATE_REVISION"), ")");
 
@@ -44,6 +47,9 @@ enum Command {
     Key(key::Arguments),
     /// Print a completion script for a shell.
     Completions(completions::Arguments),
+    /// Print the manual page.
+    #[command(hide = true)]
+    Man,
 }
 
 /// The configuration file of a command.
@@ -59,25 +65,28 @@ struct ConfigFile {
 #[error("{0}")]
 struct Failed(String);
 
-/// Notes a SIGHUP in a flag, until the reload task takes over.
-pub fn catch_hangup() -> Arc<AtomicBool> {
-    let hangup = Arc::new(AtomicBool::new(false));
-    if let Err(error) = signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&hangup)) {
-        say(&format!("SIGHUP cannot be caught: {error}"));
+/// Notes signals in flags, until the tasks are there that act on them.
+pub fn catch_signals() -> Arc<EarlySignals> {
+    let early = EarlySignals::default();
+    for (signal, flag) in [(SIGHUP, &early.hangup), (SIGUSR2, &early.upgrade)] {
+        if let Err(error) = signal_hook::flag::register(signal, Arc::clone(flag)) {
+            say(&format!("signal {signal} cannot be caught: {error}"));
+        }
     }
-    hangup
+    Arc::new(early)
 }
 
 /// Runs the command that the arguments name.
-pub fn run(hangup: Arc<AtomicBool>) -> ExitCode {
+pub fn run(early: Arc<EarlySignals>) -> ExitCode {
     let done = match Arguments::parse().command {
-        Command::Run(arguments) => run::run(arguments, hangup),
-        Command::Demo(arguments) => demo::run(&arguments, hangup),
+        Command::Run(arguments) => run::run(arguments, early),
+        Command::Demo(arguments) => demo::run(&arguments, early),
         Command::Check(arguments) => check::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Schema => schema::run(),
         Command::Key(arguments) => key::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
+        Command::Man => man::run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

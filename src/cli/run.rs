@@ -2,11 +2,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use super::{ConfigFile, Failed};
 use crate::config;
-use crate::server::{self, Source, Start};
+use crate::server::{self, EarlySignals, Source, Start};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -20,13 +19,13 @@ pub(super) struct Arguments {
     admin_listen: Option<SocketAddr>,
 }
 
-pub(super) fn run(arguments: Arguments, hangup: Arc<AtomicBool>) -> Result<(), Failed> {
+pub(super) fn run(arguments: Arguments, early: Arc<EarlySignals>) -> Result<(), Failed> {
     let loaded = config::load(&arguments.config.config).map_err(|problems| Failed(problems.to_string()))?;
     let start = Start {
         source: Source::File(arguments.config.config),
         listen: arguments.listen,
         admin_listen: arguments.admin_listen,
-        hangup,
+        early,
     };
     match server::run(&start, loaded) {
         Err(error) => Err(Failed(error.to_string())),

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::{Failed, print, say};
 use crate::simulator::{self, Script, Settings};
@@ -17,6 +18,9 @@ pub(super) struct Arguments {
     /// Faults to play, as JSON; the README describes the format.
     #[arg(long, value_name = "FILE")]
     script: Option<PathBuf>,
+    /// How long the tokens of the simulated identity platform live, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3_599, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    token_lifetime: u64,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failed> {
@@ -25,7 +29,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failed> {
         Script::parse(&text).map_err(|error| Failed(format!("{}: {error}", path.display())))
     });
     let script = script.transpose()?;
-    let settings = Settings { listen: arguments.listen, tls: arguments.tls, ..Settings::default() };
+    let mut settings = Settings { listen: arguments.listen, tls: arguments.tls, ..Settings::default() };
+    settings.identity.lifetime = Duration::from_secs(arguments.token_lifetime);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failed(error.to_string()))?;
     runtime.block_on(async {

@@ -9,12 +9,14 @@ use http::{HeaderName, HeaderValue};
 use jiff::Timestamp;
 
 use super::file::{self, File, ProviderKind};
-use crate::azure::ApiVersion;
+use super::proof::{Caches, proof};
+use crate::azure::{self, ApiVersion};
 use crate::base::{Endpoint, KeySet, Label, Secret};
 use crate::catalog::{Api, Catalog, Family, KeyNames, ProviderNames};
 use crate::governance::{Callers, Governor, VirtualKey};
+use crate::objects::Origin;
 use crate::pool::{Balance, BreakerRules, Health, HealthRules, ProbeKind, Rotations};
-use crate::provider::{Credential, Service};
+use crate::provider::Service;
 use crate::snapshot::{ClientRules, Fallbacks, Key, Provider, Retries, Snapshot, Timeouts};
 use crate::upstream::{Directory, Host, Limits, NameServers, Protocols, Reach, Rules, certificates};
 
@@ -22,24 +24,27 @@ use crate::upstream::{Directory, Host, Limits, NameServers, Protocols, Reach, Ru
 const WRITE: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// What belongs to the process, and to every configuration in turn.
-#[derive(Clone, Copy)]
-struct Lasting<'a> {
-    governor: &'a Governor,
-    directory: &'a Directory,
+struct Lasting {
+    governor: Arc<Governor>,
+    directory: Arc<Directory>,
+    caches: Caches,
 }
 
 /// Builds the run-time form of a file. What must outlive a reload is taken over from the `old` one: the addresses of
-/// the directory of hosts, and the turns of keys whose weights stay.
+/// the directory of hosts, the turns of keys whose weights stay, and the tokens of identities that stay.
 pub fn build(file: &File, old: Option<&Snapshot>) -> Snapshot {
     let governor = old.map_or_else(|| governor(file), |old| Arc::clone(&old.governor));
     let directory = old.map_or_else(Arc::default, |old| Arc::clone(&old.directory));
     let dns = &file.server.dns;
     directory.consult(NameServers { servers: dns.servers.clone(), ipv6: dns.ipv6 });
-    let lasting = Lasting { governor: &governor, directory: &directory };
+    let mut lasting =
+        Lasting { governor: Arc::clone(&governor), directory: Arc::clone(&directory), caches: Caches::of(old) };
     let entries: Vec<_> =
         file.providers.iter().map(|(name, settings)| (name, settings, keys(name, settings))).collect();
-    let providers: Vec<_> =
-        entries.iter().map(|(name, settings, keys)| Arc::new(provider(name, settings, keys, old, lasting))).collect();
+    let providers: Vec<_> = entries
+        .iter()
+        .map(|(name, settings, keys)| Arc::new(provider(name, settings, keys, old, &mut lasting)))
+        .collect();
     let names = entries.iter().map(|(name, settings, keys)| provider_names(name, settings, keys)).collect();
     let groups = limits::Groups::new(&file.governance, &governor);
     let callers = file.governance.virtual_keys.iter().filter_map(|key| virtual_key(key, &providers, &groups));
@@ -77,6 +82,7 @@ fn client(client: &file::Client) -> ClientRules {
         forward_headers: forward.filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok()).collect(),
         strip_filter_results: client.strip_content_filter_results,
         routing_headers: client.routing_headers,
+        share_objects: client.share_objects,
     }
 }
 
@@ -93,7 +99,7 @@ fn provider(
     settings: &file::Provider,
     keys: &[file::Key],
     old: Option<&Snapshot>,
-    lasting: Lasting<'_>,
+    lasting: &mut Lasting,
 ) -> Provider {
     let old = old.and_then(|old| old.providers.iter().find(|provider| &*provider.name == name));
     let weights: Vec<f64> = keys.iter().map(|key| key.weight).collect();
@@ -146,7 +152,7 @@ fn provider_keys(
     keys: &[file::Key],
     settings: &file::Provider,
     old: Option<&Provider>,
-    lasting: Lasting<'_>,
+    lasting: &mut Lasting,
 ) -> Vec<Arc<Key>> {
     let rules = health(&settings.health_check);
     let mut built: Vec<Arc<Key>> = Vec::with_capacity(keys.len());
@@ -162,7 +168,7 @@ fn provider_keys(
     built
 }
 
-fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provider>, lasting: Lasting<'_>) -> Key {
+fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provider>, lasting: &mut Lasting) -> Key {
     let network = &settings.network_config;
     let service = service(settings.kind());
     let endpoint = endpoint(key, settings);
@@ -177,23 +183,25 @@ fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provide
     let added = network.extra_headers.iter().chain(key.headers.iter());
     let header =
         |(name, value): (&str, &Secret)| Some((HeaderName::from_bytes(name.as_bytes()).ok()?, sensitive(value)?));
-    let credential = key.value.as_ref().and_then(|value| match service {
-        Service::OpenAi => Credential::bearer(value.expose()),
-        Service::Azure | Service::Anthropic => Credential::api_key(value.expose()),
-    });
+    let proof = proof(key, network, service, &mut lasting.caches);
     // A key is the same key while its name, endpoint and credential are.
-    let same =
-        |old: &&Arc<Key>| *old.name == *key.name && old.host.endpoint == endpoint && old.credential == credential;
+    let same = |old: &&Arc<Key>| *old.name == *key.name && old.host.endpoint == endpoint && old.proof == proof;
     let same = old.and_then(|old| old.keys.iter().find(same));
+    // Which account of another service a credential belongs to is not known, so the key's name stands for it.
+    let origin = match service {
+        Service::Azure => Origin::new(&azure::resource(&endpoint)),
+        Service::OpenAi | Service::Anthropic => Origin::new(&format!("{}#{}", azure::resource(&endpoint), key.name)),
+    };
     Key {
         name: key.name.as_str().into(),
+        origin,
         label: Label::new(&key.name),
         host: Arc::new(Host::new(endpoint, address, rules)),
-        credential,
+        proof,
         version: key.azure_key_config.as_ref().map_or(ApiVersion::V1, |azure| azure.api_version.clone()),
         memory: same.map(|old| Arc::clone(&old.memory)).unwrap_or_default(),
         health: Arc::default(),
-        account: limits::key_account(key, lasting.governor),
+        account: limits::key_account(key, &lasting.governor),
         headers: added.filter_map(header).collect(),
     }
 }

@@ -5,6 +5,7 @@ mod build;
 mod environment;
 pub mod file;
 mod problem;
+mod proof;
 mod read;
 pub mod reference;
 mod validate;

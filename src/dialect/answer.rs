@@ -24,6 +24,11 @@ impl Answer {
         Self { peek: Ok(Peek::new(&["model", "usage"])), length: 0, echo, count: Usage::from_chat }
     }
 
+    /// The same for images, transcripts and speech, which count as Responses do.
+    pub fn of_media(echo: Option<Bytes>) -> Self {
+        Self { count: Usage::from_responses, ..Self::new(echo) }
+    }
+
     /// The same for an answer in the dialect of Messages.
     pub fn of_messages(echo: Option<Bytes>) -> Self {
         Self { count: Usage::from_messages, ..Self::new(echo) }

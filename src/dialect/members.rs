@@ -9,7 +9,7 @@ use super::peek::{JsonError, Peek};
 use super::scan::is_space;
 
 /// The noted members of one object, in the order of the text.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Members {
     list: Vec<Member>,
     count: usize,

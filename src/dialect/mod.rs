@@ -10,6 +10,7 @@ mod cursor;
 pub mod filter_results;
 pub mod members;
 pub mod peek;
+pub mod places;
 mod scan;
 pub mod splice;
 
@@ -17,7 +18,10 @@ pub mod answer;
 pub mod chat;
 pub mod echo;
 pub mod error;
+pub mod media;
 pub mod messages;
+pub mod multipart;
+pub mod responses;
 pub mod sse;
 pub mod stream;
 pub mod usage;

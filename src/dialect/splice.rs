@@ -51,6 +51,11 @@ impl<'m> Edits<'m> {
         }
     }
 
+    /// Puts `value` in the place of a part that lies deeper than the members.
+    pub fn replace_part(&mut self, part: Range<u64>, value: impl Into<Bytes>) {
+        self.replaced.push((part, value.into()));
+    }
+
     pub fn remove(&mut self, member: &'m Member) {
         if !self.removed.iter().any(|known| known.key_start == member.key_start) {
             self.removed.push(member);

@@ -7,6 +7,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::Dialect;
+use super::error::{self, ErrorView};
 use super::sse::FrameTooLong;
 use super::usage::Usage;
 
@@ -26,6 +28,11 @@ pub trait ChunkTransform: Send {
     fn finish(&mut self, out: &mut Vec<Bytes>);
 
     fn progress(&self) -> &Progress;
+
+    /// The event that tells a caller of `dialect` that the stream broke off: it stands in the place of the end.
+    fn broken(&self, dialect: Dialect, error: &ErrorView<'_>) -> Bytes {
+        error::render_event(dialect, error)
+    }
 }
 
 /// What a stream has brought so far.

@@ -44,6 +44,32 @@ impl Usage {
         counted.then_some(usage)
     }
 
+    /// Reads the `usage` object of a Responses answer.
+    pub fn from_responses(raw: &[u8]) -> Option<Self> {
+        let mut usage = Self::default();
+        let mut counted = false;
+        Cursor::new(raw).object(|at, name| {
+            let value = at.text()?;
+            match name {
+                b"input_tokens" => usage.input = tokens(value, &mut counted),
+                b"output_tokens" => usage.output = tokens(value, &mut counted),
+                b"input_tokens_details" => each_count(value, |name, count| match name {
+                    b"cached_tokens" => usage.cached_input = count,
+                    b"cache_write_tokens" => usage.cache_write = count,
+                    _ => {}
+                }),
+                b"output_tokens_details" => each_count(value, |name, count| {
+                    if name == b"reasoning_tokens" {
+                        usage.reasoning = count;
+                    }
+                }),
+                _ => {}
+            }
+            Some(())
+        })?;
+        counted.then_some(usage)
+    }
+
     /// Reads the `usage` object of a Messages answer, whose `input_tokens` leave out what a cache has to do with.
     pub fn from_messages(raw: &[u8]) -> Option<Self> {
         let mut tally = Tally::default();
@@ -81,6 +107,15 @@ mod tests {
             "prompt_tokens":1200,"prompt_tokens_details":{"audio_tokens":0,"cached_tokens":1024,"cache_write_tokens":64},"total_tokens":1224}"#;
         let expected = Usage { input: 1200, cached_input: 1024, cache_write: 64, output: 24, reasoning: 7 };
         assert_eq!(Usage::from_chat(raw), Some(expected));
+    }
+
+    #[test]
+    fn responses_have_the_same_counts_under_other_names() {
+        let raw = br#"{"input_tokens":1200,"input_tokens_details":{"cache_write_tokens":64,"cached_tokens":1024},"output_tokens":24,
+            "output_tokens_details":{"reasoning_tokens":7},"total_tokens":1224}"#;
+        let expected = Usage { input: 1200, cached_input: 1024, cache_write: 64, output: 24, reasoning: 7 };
+        assert_eq!(Usage::from_responses(raw), Some(expected));
+        assert_eq!(Usage::from_responses(b"{\"prompt_tokens\":1}"), None);
     }
 
     #[test]

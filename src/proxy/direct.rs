@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use super::exchange::Target;
 use super::refuse::Refusal;
-use crate::azure::ApiVersion;
+use crate::azure::{self, ApiVersion};
 use crate::base::endpoint::Endpoint;
 use crate::base::{KeySet, Label};
+use crate::objects::Origin;
 use crate::pool::{Balance, Rotations};
 use crate::provider::{Credential, Service};
-use crate::snapshot::{Key, Provider, Retries, Snapshot};
+use crate::snapshot::{Key, Proof, Provider, Retries, Snapshot};
 use crate::upstream::{Host, Protocols, Reach, Rules};
 
 /// The version for a caller's own key, when its path names none.
@@ -72,12 +73,14 @@ fn key(endpoint: &str, credential: &Credential, snapshot: &Snapshot) -> Result<K
         insecure_skip_verify: false,
         certificates: None,
     };
+    let origin = Origin::new(&azure::resource(&endpoint));
     let host = Host::new(endpoint, address, rules);
     Ok(Key {
+        origin,
         name: "direct".into(),
         label: KEY.clone(),
         host: Arc::new(host),
-        credential: Some(credential.clone()),
+        proof: Proof::Fixed(credential.clone()),
         version: VERSION,
         account: Arc::default(),
         memory: Arc::default(),

@@ -11,6 +11,7 @@ use http::StatusCode;
 use crate::azure::ApiVersion;
 use crate::base::{KeySet, Label};
 use crate::catalog::Deployment;
+use crate::dialect::multipart;
 use crate::dialect::{Dialect, Members, Operation, Usage};
 use crate::governance::{Demand, Hold, Kind, Price, Reservation, Standing, VirtualKey, What};
 use crate::pool::Session;
@@ -18,6 +19,7 @@ use crate::provider::Credential;
 use crate::snapshot::{Key, Provider, Snapshot};
 
 use super::body::Body;
+use super::objects::Objects;
 
 /// Everything about one request, for the stages that end it. Only `proxy/mod.rs` looks into its options.
 pub struct Exchange {
@@ -48,6 +50,8 @@ pub struct Received {
     pub api_version: Option<String>,
     pub dialect: Dialect,
     pub address: Option<IpAddr>,
+    /// The model that makes the images of a response, from the header that Azure has for it.
+    pub image_model: Option<String>,
     /// The session that the caller's program names in a header.
     pub session: Option<String>,
     /// How often the caller's SDK has tried before (`x-stainless-retry-count`).
@@ -76,14 +80,18 @@ pub struct Plan {
     pub model_label: Label,
     /// What the request belongs to, where that can be told.
     pub session: Option<Session>,
-    /// The caller's own spelling as a JSON string, for the answer.
-    pub echo: Bytes,
+    /// The caller's own spelling as a JSON string, for the answer; `None` where it named no model.
+    pub echo: Option<Bytes>,
     pub members: Members,
     pub stream: bool,
     /// The caller asked for the usage chunk of a stream.
     pub wants_usage: bool,
     /// The caller's `api-version` on a classic path.
     pub version: Option<ApiVersion>,
+    /// What the request refers to of earlier ones.
+    pub objects: Objects,
+    /// The form that the body is, where it is one.
+    pub form: Option<multipart::Form>,
     pub body: Body,
 }
 
@@ -161,6 +169,23 @@ pub struct Reply {
 }
 
 impl Plan {
+    /// For a request about a stored object, which names no model and brings no body.
+    pub fn about_object(targets: Vec<Target>, objects: Objects, snapshot: &Snapshot) -> Self {
+        Self {
+            targets,
+            model_label: snapshot.catalog.other().clone(),
+            session: None,
+            echo: None,
+            members: Members::default(),
+            stream: false,
+            wants_usage: false,
+            version: None,
+            objects,
+            form: None,
+            body: Body::default(),
+        }
+    }
+
     /// The model that was asked for.
     pub fn model(&self) -> &str {
         self.targets.first().map_or("", |target| &target.model)

@@ -1,4 +1,4 @@
-//! The exchange lane: operations with a JSON body. The attempts are an ordinary loop, since the body is held and
+//! The exchange lane. The attempts are an ordinary loop, since the body is held and
 //! nothing goes to the caller before the answer is known to be worth having.
 
 use std::time::{Duration, Instant, SystemTime};
@@ -10,15 +10,17 @@ use pingora::protocols::http::ServerSession;
 use pingora::time::timeout;
 
 use super::exchange::{Attempt, Caller, Candidate, Plan, Received, Reply, Reserved};
+use super::form::Form;
 use super::pick::{Pick, Picked};
+use super::reading::Reading;
 use super::refuse::{Refusal, Stop};
 use super::relay::{Answered, Relay, Route};
 use super::send::Prepared;
-use super::{judge, pick, send};
+use super::{judge, names, pick, prove, send};
 use crate::azure;
-use crate::dialect::Operation;
 use crate::governance::{Reservation, Used};
 use crate::pool::Waiting;
+use crate::provider::Credential;
 use crate::routing::{Course, Leg, Next, RetryBudget, Verdict};
 use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
@@ -40,9 +42,7 @@ pub struct Lane<'a> {
     pub metrics: &'a Metrics,
     pub snapshot: &'a Snapshot,
     pub received: &'a Received,
-    pub operation: Operation,
-    /// The operation's path at the upstream.
-    pub path: &'static str,
+    pub form: Form,
     pub caller: &'a Caller,
     pub plan: &'a Plan,
     pub reserved: &'a Reserved,
@@ -65,7 +65,7 @@ impl Lane<'_> {
         self.budget.earn();
         let leg = |target: &super::exchange::Target| Leg {
             keys: target.keys.clone(),
-            most_retries: target.provider.retries.most,
+            most_retries: if Form::stores(self.form.operation) { 0 } else { target.provider.retries.most },
         };
         let mut course = Course::new(self.plan.targets.iter().map(leg).collect());
         let mut picked =
@@ -73,20 +73,13 @@ impl Lane<'_> {
         loop {
             let candidate = picked.candidate;
             self.hold(picked.hold);
-            let prepared = self.prepare(&candidate)?;
-            let (verdict, left) = match self.ask(&candidate, &prepared, picked.waiting).await? {
-                Ok(answered) => {
-                    let verdict = judge::answer(&answered.head, &answered.words());
-                    (verdict, Left::Answer(Box::new(answered)))
-                }
-                Err(fault) => (judge::failure(&fault), Left::Refusal(Box::new(fault.into()))),
-            };
+            let (verdict, left) = self.try_on(&candidate, picked.waiting).await?;
             let (verdict, left) = match (verdict, left) {
                 (Verdict::Keep, Left::Answer(answered)) => {
                     let hint = azure::wait(&answered.head.headers, SystemTime::now());
                     let replaceable =
                         answered.head.status.is_success() && course.goes_on(candidate.index, self.attempts.len());
-                    match self.relay(&candidate, &prepared, *answered, replaceable).await {
+                    match self.relay(&candidate, *answered, replaceable).await {
                         Err(Stop::Rejected { refusal, throttled }) => {
                             (self.reject(&candidate, throttled.then_some(hint)), Left::Refusal(refusal))
                         }
@@ -100,7 +93,7 @@ impl Lane<'_> {
                     self.leave(left).await;
                     picked = next;
                 }
-                None => return self.end_with(&candidate, &prepared, left).await,
+                None => return self.end_with(&candidate, left).await,
             }
         }
     }
@@ -112,9 +105,50 @@ impl Lane<'_> {
         }
     }
 
-    fn prepare(&self, candidate: &Candidate) -> Result<Prepared, Refusal> {
-        let form = send::Form { operation: self.operation, path: self.path };
-        send::prepare(self.session.req_header(), form, self.plan, candidate, &self.snapshot.client)
+    /// Asks one candidate; once more with another token where an upstream refuses the one it was shown.
+    async fn try_on(&mut self, candidate: &Candidate, waiting: Waiting) -> Result<(Verdict, Left), Stop> {
+        let begun = Instant::now();
+        let credential = match self.while_caller_stays(candidate, prove::credential(candidate)).await? {
+            Ok(credential) => credential,
+            Err(refusal) => {
+                self.note(candidate, "no_token", begun, None);
+                return Ok((Verdict::Closed, Left::Refusal(Box::new(refusal))));
+            }
+        };
+        let mut asked = self.ask(candidate, &self.prepare(candidate, credential.as_ref())?, waiting).await?;
+        if asked.as_ref().is_ok_and(|answered| answered.head.status == StatusCode::UNAUTHORIZED)
+            && let Some(other) =
+                self.while_caller_stays(candidate, prove::renewed(candidate, credential.as_ref())).await?
+            && let Ok(refused) = asked
+        {
+            self.leave(Left::Answer(Box::new(refused))).await;
+            let waiting = candidate.key.memory.latency.wait();
+            asked = self.ask(candidate, &self.prepare(candidate, Some(&other))?, waiting).await?;
+        }
+        Ok(match asked {
+            Ok(answered) => (judge::answer(&answered.head, &answered.words()), Left::Answer(Box::new(answered))),
+            Err(fault) => (judge::failure(&fault), Left::Refusal(Box::new(fault.into()))),
+        })
+    }
+
+    fn prepare(&self, candidate: &Candidate, credential: Option<&Credential>) -> Result<Prepared, Refusal> {
+        let names = names::at(candidate, self.plan, &self.snapshot.catalog);
+        let (head, rules) = (self.session.req_header(), &self.snapshot.client);
+        send::prepare(head, &self.form, self.plan, (candidate, credential), names, rules)
+    }
+
+    /// Waits for something within the request's time, unless the caller leaves.
+    async fn while_caller_stays<F: Future>(&mut self, candidate: &Candidate, future: F) -> Result<F::Output, Stop> {
+        let limit = candidate.provider.timeouts.request;
+        let (session, deadline) = (&mut *self.session, self.started + limit);
+        let waited = self.reply.waiting(async {
+            tokio::select! {
+                biased;
+                output = until(deadline, future) => Ok(output),
+                () = caller_leaves(session) => Err(Stop::CallerLeft),
+            }
+        });
+        waited.await?.map_err(|_| Refusal::timed_out(limit).into())
     }
 
     fn pick(&self, course: &Course) -> Pick<'_> {
@@ -205,7 +239,7 @@ impl Lane<'_> {
     }
 
     /// There is no other attempt: what the last one left is the caller's.
-    async fn end_with(&mut self, candidate: &Candidate, prepared: &Prepared, left: Left) -> Result<(), Stop> {
+    async fn end_with(&mut self, candidate: &Candidate, left: Left) -> Result<(), Stop> {
         let left = match left {
             Left::Refusal(refusal) => return Err(self.last(*refusal).into()),
             Left::Answer(answered) => answered,
@@ -214,7 +248,7 @@ impl Lane<'_> {
             self.leave(Left::Answer(left)).await;
             return Err(self.last(refusal).into());
         }
-        match self.relay(candidate, prepared, *left, false).await {
+        match self.relay(candidate, *left, false).await {
             Err(Stop::Rejected { refusal, throttled }) => {
                 self.reject(candidate, throttled.then_some(None));
                 Err(self.last(*refusal).into())
@@ -224,7 +258,13 @@ impl Lane<'_> {
     }
 
     fn last(&self, refusal: Refusal) -> Refusal {
-        Refusal { tried_again: self.attempts.len() > 1, ..refusal }
+        let mut refusal = Refusal { tried_again: self.attempts.len() > 1, ..refusal };
+        let may_be_there = refusal.code != "upstream_unreachable" && refusal.code != "credential_unavailable";
+        if Form::stores(self.form.operation) && may_be_there {
+            let why = "it was not sent again, since the resource may have taken it";
+            refusal.message = format!("{}; {why}", refusal.message).into();
+        }
+        refusal
     }
 
     /// An answer turned out broken before any of it was shown. `throttled` holds the answer's hint when it was for that.
@@ -242,24 +282,23 @@ impl Lane<'_> {
         }
     }
 
-    async fn relay(
-        &mut self,
-        candidate: &Candidate,
-        prepared: &Prepared,
-        answered: Answered,
-        replaceable: bool,
-    ) -> Result<(), Stop> {
+    async fn relay(&mut self, candidate: &Candidate, answered: Answered, replaceable: bool) -> Result<(), Stop> {
         let throttled = answered.head.status == StatusCode::TOO_MANY_REQUESTS;
         let route = Route {
             received: self.received,
             rules: &self.snapshot.client,
             candidate,
-            echo: &self.plan.echo,
+            reading: Reading {
+                operation: self.form.operation,
+                echo: self.plan.echo.clone(),
+                hide_usage: answered.hide_usage,
+                bound: self.plan.objects.outward(candidate.key.origin),
+                strip_filter_results: self.snapshot.client.strip_filter_results,
+            },
             attempts: self.attempts.len(),
             replaceable,
             soonest: throttled.then(|| pick::soonest(self.plan, self.snapshot, self.reserved.demand)).flatten(),
             reserved: self.reserved,
-            hide_usage: prepared.hide_usage,
             deadline: self.started + candidate.provider.timeouts.request,
             started: self.started,
         };
@@ -355,7 +394,7 @@ async fn exchange(
             whole = !exchange.read(&mut read).await.map_err(|fault| (fault, false))?;
         }
     }
-    Ok(Answered { exchange, head, read, whole })
+    Ok(Answered { exchange, head, read, whole, hide_usage: prepared.hide_usage })
 }
 
 /// Waits for a future until a moment. Pingora's coarse timers: a precise one of the runtime's would wake the event loop

@@ -7,6 +7,7 @@ use http::HeaderValue;
 use pingora::http::ResponseHeader;
 
 use super::exchange::{Attempt, Caller, Plan, Reply, Reserved, Target};
+use super::form::Form;
 use super::pick::Pick;
 use super::refuse::Refusal;
 use crate::dialect::{Members, Operation};
@@ -118,7 +119,8 @@ impl Bill {
 }
 
 fn output(operation: Operation, plan: &Plan, snapshot: &Snapshot) -> Estimate {
-    if operation == Operation::Embeddings {
+    // Nothing is made of an object that is there already.
+    if operation == Operation::Embeddings || Form::is_about_object(operation) || Form::stores(operation) {
         return Estimate::default();
     }
     let choices = number(&plan.members, "n").unwrap_or(1).max(1);

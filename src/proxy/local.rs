@@ -13,6 +13,18 @@ use crate::catalog::Listed;
 use crate::dialect::{Dialect, Operation, query_value};
 use crate::snapshot::Snapshot;
 
+/// Lists of what a resource keeps hold the objects of all its callers, and do not tell whose each is.
+pub fn unlisted(operation: Operation) -> Option<Refusal> {
+    matches!(operation, Operation::FileList | Operation::BatchList).then(|| {
+        let message = format!(
+            "the operation `{}` on provider `azure` is not served: an Azure resource lists the objects of all its callers \
+             without telling whose they are; keep the ids that were answered",
+            operation.name()
+        );
+        Refusal::new(400, "unsupported_operation", message)
+    })
+}
+
 /// Names in one page of the Anthropic-shaped list, unless the caller asks otherwise.
 const PAGE: usize = 20;
 const LARGEST_PAGE: usize = 1_000;

@@ -7,20 +7,27 @@
 //! | (any) | `refuse` turns an error into an answer |
 //! | `logging` | `settle` |
 //!
-//! Operations with a JSON body run in the exchange lane: the request is read whole, and the upstream is asked from
-//! within `request_filter`, over Pingora's connection pools. Pingora's own proxying is not used for them: a body that
+//! All operations run in the exchange lane: the request is read whole, and the upstream is asked from
+//! within `request_filter`, over Pingora's connection pools. Pingora's own proxying is not used: a body that
 //! a filter has read is lost to it past 64 KiB, and it sends an answer's head before anyone can judge the answer.
 
 mod admit;
 mod body;
+pub mod connection;
 mod direct;
 mod exchange;
+mod form;
+mod framing;
 mod judge;
 mod lane;
 mod limits;
 mod local;
+mod names;
+mod objects;
 mod pick;
 mod plan;
+mod prove;
+mod reading;
 mod receive;
 mod refuse;
 mod relay;
@@ -28,12 +35,14 @@ mod send;
 mod session;
 mod settle;
 mod stream;
+mod uploads;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use http::header::CONTENT_TYPE;
 use pingora::proxy::{ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
@@ -45,6 +54,7 @@ use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
 use crate::upstream::Connections;
 use exchange::Exchange;
+use form::Form;
 use lane::Lane;
 use refuse::{Refusal, Stop};
 use settle::Labels;
@@ -85,6 +95,7 @@ impl Gateway {
         let snapshot = Arc::clone(&exchange.snapshot);
         let (received, unrouted) = receive::head(session, &snapshot.trusted_proxies);
         let received = &*exchange.received.insert(received);
+        framing::check(session)?;
         if let Some(refusal) = unrouted {
             return Err(refusal.into());
         }
@@ -97,9 +108,25 @@ impl Gateway {
         if let Some(document) = local::answer(received, operation, query, caller, &snapshot)? {
             return local::send(session, received, &document, &mut exchange.reply).await;
         }
-        let path = send::path(operation).ok_or_else(|| Refusal::not_served(operation.name(), "azure"))?;
-        let (body, members) = receive::body(session, snapshot.largest_body, &mut exchange.reply).await?;
-        let plan = &*exchange.plan.insert(plan::make(received, caller, &snapshot, body, members)?);
+        if let Some(refusal) = local::unlisted(operation) {
+            return Err(refusal.into());
+        }
+        let (plan, form) = if Form::is_about_object(operation) {
+            let planned = objects::plan(operation, received, query, caller, &snapshot)?;
+            receive::no_body(session, &mut exchange.reply).await?;
+            planned
+        } else {
+            let form = Form::of_model(operation).ok_or_else(|| Refusal::not_served(operation.name(), "azure"))?;
+            let content_type = session.get_header(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+            let reading = reading::Request::new(operation, content_type)?;
+            let (body, noted) = receive::body(session, snapshot.largest_body, reading, &mut exchange.reply).await?;
+            let plan = match Form::stores(operation) {
+                true => uploads::plan(operation, caller, &snapshot, body, noted)?,
+                false => plan::make(received, caller, &snapshot, body, noted)?,
+            };
+            (plan, form)
+        };
+        let plan = &*exchange.plan.insert(plan);
         let reserved = limits::reserve(operation, caller, plan, &snapshot, exchange.reply.prompt_tokens).await?;
         let reserved = &*exchange.reserved.insert(reserved);
         let lane = Lane {
@@ -108,8 +135,7 @@ impl Gateway {
             metrics: &self.metrics,
             snapshot: &snapshot,
             received,
-            operation,
-            path,
+            form,
             caller,
             plan,
             reserved,
@@ -128,6 +154,7 @@ impl ProxyHttp for Gateway {
     type CTX = Context;
 
     fn new_ctx(&self) -> Context {
+        connection::head_complete();
         let active = self.metrics.requests_active.clone();
         active.inc();
         Context { exchange: Exchange::new(self.snapshot.load_full()), _active: Active(active) }
@@ -164,7 +191,7 @@ impl ProxyHttp for Gateway {
 
     /// Never reached: every request is answered in `request_filter`.
     async fn upstream_peer(&self, _: &mut Session, _: &mut Context) -> Result<Box<HttpPeer>> {
-        Error::e_explain(ErrorType::InternalError, "no operation uses the stream lane")
+        Error::e_explain(ErrorType::InternalError, "requests are answered before")
     }
 
     /// Whatever went wrong was answered or logged where it was known.
@@ -178,6 +205,7 @@ impl ProxyHttp for Gateway {
 
     async fn logging(&self, _: &mut Session, _: Option<&Error>, context: &mut Context) {
         settle::settle(&mut context.exchange, &self.labels, &self.metrics);
+        connection::head_awaited();
     }
 }
 

@@ -9,13 +9,16 @@ use super::admit;
 use super::body::Body;
 use super::direct;
 use super::exchange::{Caller, Plan, Received, Target};
+use super::objects::{self, Objects};
+use super::reading::Noted;
 use super::refuse::Refusal;
 use super::session;
 use crate::azure::{Addressing, ApiVersion};
-use crate::base::Label;
+use crate::base::{KeySet, Label};
 use crate::catalog::Resolved;
 use crate::dialect::Members;
 use crate::governance::VirtualKey;
+use crate::provider::Service;
 use crate::snapshot::Snapshot;
 
 /// Longest model or deployment name. Azure's own end at 64 characters; an alias may say more.
@@ -32,15 +35,18 @@ pub fn make(
     caller: &Caller,
     snapshot: &Snapshot,
     body: Body,
-    members: Members,
+    noted: Noted,
 ) -> Result<Plan, Refusal> {
+    let Noted { members, references, form } = noted;
+    let mut objects = Objects::of(caller, snapshot.client.share_objects);
+    objects.refer(references)?;
     let requested = requested_model(received, &members)?;
     let deployment = optional_text(&members, "deployment")?.map(Cow::into_owned);
     deployment.as_deref().map_or(Ok(()), |name| check_name("deployment", name))?;
     let endpoint = optional_text(&members, "endpoint")?.map(Cow::into_owned);
     check_look_alikes(&members)?;
     let asked = fallbacks(&members)?;
-    let (targets, model_label) = match caller {
+    let (mut targets, model_label) = match caller {
         Caller::Direct { credential, endpoint: header } => {
             let named = header.as_deref().or(endpoint.as_deref()).ok_or_else(Refusal::missing_endpoint)?;
             let model = requested.strip_prefix("azure/").unwrap_or(&requested).to_owned();
@@ -52,12 +58,27 @@ pub fn make(
         Caller::Virtual(key) => targets(&requested, deployment, Some(key), asked, snapshot)?,
         Caller::Anonymous => targets(&requested, deployment, None, asked, snapshot)?,
     };
+    objects.image_model = received.image_model.clone().or(objects.image_model.take());
+    if let Some(model) = &objects.image_model {
+        with_images(model, caller, &mut targets, snapshot)?;
+    }
+    if objects.are_bound() {
+        for target in &mut targets {
+            target.keys = objects.among(&target.provider, std::mem::take(&mut target.keys));
+        }
+        targets.retain(|target| !target.keys.is_empty());
+        if targets.is_empty() {
+            return Err(objects::elsewhere(&requested));
+        }
+    }
     let version = received.path_model.as_ref().and(received.api_version.as_deref());
     Ok(Plan {
         targets,
         model_label,
         session: session::of(received, caller, &requested, &members, &body),
-        echo: echo(&requested, &members),
+        echo: Some(echo(&requested, &members)),
+        objects,
+        form,
         stream: members.last("stream").and_then(|member| member.as_bool()).unwrap_or(false),
         wants_usage: wants_usage(&members),
         version: version
@@ -186,6 +207,26 @@ fn target(
         return Err(Refusal::new(403, "model_not_allowed", message).param("model"));
     }
     Ok((Target { provider, place: Some(place), keys, model: model.to_owned(), deployment }, label))
+}
+
+/// Keeps the keys that also serve the model which makes the images of the answer.
+fn with_images(model: &str, caller: &Caller, targets: &mut [Target], snapshot: &Snapshot) -> Result<(), Refusal> {
+    if matches!(caller, Caller::Direct { .. }) {
+        return Ok(());
+    }
+    let caller = if let Caller::Virtual(key) = caller { Some(key) } else { None };
+    let (images, _) = target(model, None, caller, snapshot).map_err(|refusal| refusal.param("tools"))?;
+    for target in targets.iter_mut().filter(|target| target.provider.service == Service::Azure) {
+        target.keys = match target.place == images.place {
+            true => target.keys.and(&images.keys),
+            false => KeySet::default(),
+        };
+    }
+    if targets[0].keys.is_empty() {
+        let message = format!("no key serves both `{}` and the image model `{model}`", targets[0].model);
+        return Err(Refusal::new(404, "model_not_found", message).param("tools"));
+    }
+    Ok(())
 }
 
 /// The caller's spelling as it stood in the body, or of the name in the path.

@@ -11,32 +11,25 @@ use pingora::protocols::http::ServerSession;
 use super::body::Body;
 use super::exchange::{Received, Reply};
 use super::lane::{PATIENCE, caller_takes};
+use super::reading::{self, Noted};
 use super::refuse::{Refusal, Stop};
 use super::session;
+use crate::azure;
 use crate::base::ids;
-use crate::dialect::{Dialect, Members, Peek, Surface, classify, query_value};
+use crate::dialect::{Dialect, Surface, classify, query_value};
 use crate::governance::Prompt;
 
 /// Longest silence of a caller within a request's body.
 const BODY_IDLE: Duration = Duration::from_secs(30);
 
+/// What may come with a request that needs no body.
+const NO_BODY: usize = 64 * 1024;
+
 /// Longest time for a whole body, so that a byte now and then does not hold a request for ever.
 const BODY_TOTAL: Duration = Duration::from_secs(300);
 
-/// Top-level members of a request that the gateway acts on.
-const FIELDS: &[&str] = &[
-    "model",
-    "stream",
-    "stream_options",
-    "deployment",
-    "endpoint",
-    "fallbacks",
-    "prompt_cache_key",
-    "max_tokens",
-    "max_completion_tokens",
-    "max_output_tokens",
-    "n",
-];
+/// Bytes a second that are slow but steady: a body gets more time for each second's worth that has come.
+const STEADY: u64 = 64 * 1024;
 
 /// Understands the head. There is always a record, so that a refusal carries the request's id and speaks the dialect
 /// of its path; the refusal is there when the path is no operation.
@@ -52,6 +45,7 @@ pub fn head(session: &ServerSession, trusted_proxies: &[IpNet]) -> (Received, Op
         api_version: query_value(head.uri.query().unwrap_or_default(), "api-version").map(Cow::into_owned),
         dialect: Dialect::OpenAi,
         address: address(session, trusted_proxies),
+        image_model: text(azure::IMAGE_HEADER).filter(|name| !name.is_empty()).map(str::to_owned),
         session: session::named(head),
         retry_count: text("x-stainless-retry-count").and_then(|count| count.parse().ok()),
     };
@@ -75,21 +69,30 @@ pub fn head(session: &ServerSession, trusted_proxies: &[IpNet]) -> (Received, Op
 }
 
 /// Reads the whole body and notes the members that the gateway acts on, in one pass.
-pub async fn body(session: &mut ServerSession, largest: u64, reply: &mut Reply) -> Result<(Body, Members), Stop> {
+pub async fn body(
+    session: &mut ServerSession,
+    largest: u64,
+    mut reading: reading::Request,
+    reply: &mut Reply,
+) -> Result<(Body, Noted), Stop> {
     let announced =
         session.get_header(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > largest) {
         return Err(Refusal::too_large(largest).into());
     }
     if session.get_header(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+        // Pingora takes the interim answer for the end of the exchange.
+        let keepalive = session.get_keepalive();
         caller_takes(PATIENCE, session.write_continue_response()).await?;
+        session.set_keepalive(keepalive);
     }
     let mut body = Body::default();
-    let mut peek = Peek::new(FIELDS);
-    let mut prompt = Prompt::default();
+    // Of a form most is a file, which is no text.
+    let mut prompt = reading.is_json().then(Prompt::default);
     let begun = Instant::now();
     loop {
-        let limit = BODY_IDLE.min(BODY_TOTAL.saturating_sub(begun.elapsed()));
+        let total = BODY_TOTAL + Duration::from_secs(body.len() / STEADY);
+        let limit = BODY_IDLE.min(total.saturating_sub(begun.elapsed()));
         let read = reply.waiting(pingora::time::timeout(limit, session.read_request_body())).await;
         let read = read.map_err(|_| Refusal::slow_body(limit))?;
         let read = read.map_err(|error| {
@@ -102,12 +105,34 @@ pub async fn body(session: &mut ServerSession, largest: u64, reply: &mut Reply) 
         if body.len() + chunk.len() as u64 > largest {
             return Err(Refusal::too_large(largest).into());
         }
-        peek.feed(&chunk).map_err(Refusal::from)?;
-        prompt.feed(&chunk);
+        reading.feed(&chunk)?;
+        prompt.iter_mut().for_each(|prompt| prompt.feed(&chunk));
         body.push(chunk).await.map_err(Refusal::no_room)?;
     }
-    reply.prompt_tokens = prompt.tokens();
-    Ok((body, peek.finish().map_err(Refusal::from)?))
+    reply.prompt_tokens = prompt.map_or(0, |prompt| prompt.tokens());
+    Ok((body, reading.finish()?))
+}
+
+/// Reads over the body of a request that needs none. SDKs send an empty one, or `{}`.
+pub async fn no_body(session: &mut ServerSession, reply: &mut Reply) -> Result<(), Stop> {
+    let mut length = 0;
+    loop {
+        let read = reply.waiting(pingora::time::timeout(BODY_IDLE, session.read_request_body())).await;
+        let read = read.map_err(|_| Refusal::slow_body(BODY_IDLE))?;
+        let Some(chunk) = read.map_err(|error| {
+            session.set_keepalive(None);
+            Stop::from_body_read(&error)
+        })?
+        else {
+            return Ok(());
+        };
+        length += chunk.len();
+        reply.bytes_in += chunk.len() as u64;
+        if length > NO_BODY {
+            let message = "this operation takes no body, and the request has a large one";
+            return Err(Refusal::new(400, "bad_request", message).into());
+        }
+    }
 }
 
 /// The caller's address. Behind a trusted proxy it is the last entry of `x-forwarded-for` that no trusted proxy has

@@ -14,9 +14,11 @@ use super::lane::{PATIENCE, caller_takes};
 use super::limits;
 use crate::azure::UnknownVersion;
 use crate::catalog::Unresolved;
-use crate::dialect::error::{ErrorView, render, render_event};
+use crate::dialect::error::{ErrorView, render};
+use crate::dialect::multipart::FormError;
 use crate::dialect::operation::Unrouted;
 use crate::dialect::peek::JsonError;
+use crate::dialect::stream::ChunkTransform;
 use crate::dialect::{Dialect, Operation};
 use crate::governance::{Denied, Exceeded, What};
 use crate::upstream::Fault;
@@ -175,6 +177,12 @@ impl Refusal {
         Self { retry_after: Some(wait), ..Self::new(429, "all_keys_throttled", message) }
     }
 
+    /// The gateway has nothing to show to an upstream; why is for the operator only.
+    pub fn no_credential(cause: String) -> Self {
+        let message = "the gateway has no credential for this model; its operator finds the cause in the log";
+        Self::new(502, "credential_unavailable", message).because(cause)
+    }
+
     /// The upstream refused the gateway's own credential; its words are for the operator only.
     pub fn credential(key: &str, status: StatusCode) -> Self {
         let message = "the gateway's credential for this model was refused; its operator finds the cause in the log";
@@ -205,6 +213,13 @@ impl From<Unrouted> for Refusal {
                 "the path is not valid: its percent-encoding does not decode to UTF-8 text",
             ),
         }
+    }
+}
+
+impl From<FormError> for Refusal {
+    fn from(error: FormError) -> Self {
+        let message = format!("the body is no form as this operation needs it: {error}");
+        Self::new(400, "bad_request", message)
     }
 }
 
@@ -341,8 +356,8 @@ fn waiting_helps(exceeded: &Exceeded) -> bool {
 }
 
 /// The error as the last event of a stream that has begun.
-pub fn event(dialect: Dialect, id: &str, refusal: &Refusal) -> Bytes {
-    render_event(dialect, &view(refusal, id))
+pub fn event(stream: &dyn ChunkTransform, dialect: Dialect, id: &str, refusal: &Refusal) -> Bytes {
+    stream.broken(dialect, &view(refusal, id))
 }
 
 fn view<'a>(refusal: &'a Refusal, id: &'a str) -> ErrorView<'a> {

@@ -9,10 +9,10 @@ use pingora::protocols::http::ServerSession;
 
 use super::exchange::{Candidate, Received, Reply, Reserved};
 use super::lane::{caller_leaves, caller_takes, until};
+use super::reading::Reading;
 use super::refuse::{Refusal, Stop};
 use super::{limits, stream};
 use crate::azure;
-use crate::dialect::answer::Answer;
 use crate::dialect::filter_results;
 use crate::snapshot::ClientRules;
 use crate::telemetry::Metrics;
@@ -31,15 +31,13 @@ pub struct Route<'a> {
     pub received: &'a Received,
     pub rules: &'a ClientRules,
     pub candidate: &'a Candidate,
-    /// The caller's own spelling of the model, as a JSON string.
-    pub echo: &'a Bytes,
+    pub reading: Reading,
     pub attempts: usize,
     /// Another attempt may take the place of this answer, as long as nothing of it was shown.
     pub replaceable: bool,
     /// Until the first of the keys' gates opens, when all are closed.
     pub soonest: Option<Duration>,
     pub reserved: &'a Reserved,
-    pub hide_usage: bool,
     pub deadline: Instant,
     pub started: Instant,
 }
@@ -52,6 +50,8 @@ pub struct Answered {
     pub read: Vec<Bytes>,
     /// That was all of it.
     pub whole: bool,
+    /// The usage chunk was asked for by the gateway and is not for the caller.
+    pub hide_usage: bool,
 }
 
 pub struct Relay<'a> {
@@ -71,7 +71,7 @@ impl Answered {
 
 impl Relay<'_> {
     pub async fn run(mut self, answered: Answered) -> Result<(), Stop> {
-        let Answered { exchange, head, read, whole } = answered;
+        let Answered { exchange, head, read, whole, hide_usage } = answered;
         let of = |name: header::HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
         let readable = matches!(of(header::CONTENT_ENCODING), "" | "identity");
         let media = of(header::CONTENT_TYPE).split(';').next().unwrap_or("").trim().to_ascii_lowercase();
@@ -83,14 +83,17 @@ impl Relay<'_> {
             };
         }
         let editable = readable && head.status.is_success();
-        self.plain(Answered { exchange, head, read, whole }, editable).await
+        if head.status.is_success() && self.route.reading.is_for_machines(&media) {
+            return self.pass_on(exchange, head, read, false).await;
+        }
+        self.plain(Answered { exchange, head, read, whole, hide_usage }, editable).await
     }
 
     /// A plain answer: held until complete, then sent with its length.
     async fn plain(&mut self, answered: Answered, editable: bool) -> Result<(), Stop> {
-        let Answered { mut exchange, head, read: mut rope, whole } = answered;
+        let Answered { mut exchange, head, read: mut rope, whole, .. } = answered;
         let mut length = rope.iter().map(Bytes::len).sum::<usize>();
-        let mut answer = Answer::new(Some(self.route.echo.clone()));
+        let mut answer = self.route.reading.plain();
         let mut more = !whole;
         while more {
             let mut chunks = Vec::new();
@@ -102,6 +105,10 @@ impl Relay<'_> {
                 }
                 rope.push(chunk);
             }
+            if more && length > HELD && editable && self.route.reading.meter().is_none() {
+                let message = format!("the upstream's answer is larger than {} MiB", HELD / (1024 * 1024));
+                return Err(Refusal::new(502, "upstream_broken", message).into());
+            }
             if more && length > HELD {
                 return self.pass_on(exchange, head, rope, editable).await;
             }
@@ -109,9 +116,9 @@ impl Relay<'_> {
         exchange.end(self.connections).await;
         if editable {
             let (edited, usage) = answer.finish(rope);
-            self.reply.usage = usage;
+            self.reply.usage = usage.filter(|_| self.route.reading.counts());
             rope = edited;
-            if self.route.rules.strip_filter_results
+            if self.route.reading.strip_filter_results
                 && let Some(stripped) = filter_results::remove(&joined(rope.clone()))
             {
                 rope = vec![stripped.into()];
@@ -135,9 +142,14 @@ impl Relay<'_> {
         readable: bool,
     ) -> Result<(), Stop> {
         let mut out = self.head(&head);
-        self.unframed(&mut out);
+        // What has a length is flushed by Pingora when its buffer is full, chunks as they come: only a file keeps its length.
+        let length = head.headers.get(header::CONTENT_LENGTH).filter(|_| self.route.reading.keeps_length());
+        match length {
+            Some(length) => insert(&mut out, "content-length", length.clone()),
+            None => self.unframed(&mut out),
+        }
         self.begin(out).await?;
-        let mut meter = readable.then(|| Answer::new(None));
+        let mut meter = self.route.reading.meter().filter(|_| readable);
         let (mut chunks, mut more) = (rope, true);
         loop {
             if let Some(meter) = &mut meter {

@@ -5,12 +5,14 @@ use http::{HeaderValue, Method, header};
 use pingora::http::RequestHeader;
 
 use super::exchange::{Candidate, Plan};
+use super::form::{Form, Place};
+use super::names::Names;
 use super::refuse::Refusal;
 use crate::azure::{self, Addressing, ApiVersion};
 use crate::catalog::Family;
-use crate::dialect::Operation;
 use crate::dialect::splice::Edits;
-use crate::provider::{self, KeyHeader, Service};
+use crate::dialect::{Members, Operation, multipart};
+use crate::provider::{self, Credential, KeyHeader, Service};
 use crate::snapshot::ClientRules;
 use crate::upstream::Segment;
 
@@ -22,29 +24,13 @@ pub struct Prepared {
     pub hide_usage: bool,
 }
 
-/// What is asked of an upstream.
-#[derive(Debug, Clone, Copy)]
-pub struct Form {
-    pub operation: Operation,
-    pub path: &'static str,
-}
-
-/// The path of an operation at the upstream, below the deployment or `/openai/v1`; `None` when it is not forwarded.
-pub fn path(operation: Operation) -> Option<&'static str> {
-    match operation {
-        Operation::ChatCompletions => Some("chat/completions"),
-        Operation::Completions => Some("completions"),
-        Operation::Embeddings => Some("embeddings"),
-        _ => None,
-    }
-}
-
 /// Builds the request for one candidate.
 pub fn prepare(
     caller: &RequestHeader,
-    form: Form,
+    form: &Form,
     plan: &Plan,
-    candidate: &Candidate,
+    (candidate, credential): (&Candidate, Option<&Credential>),
+    names: Names,
     rules: &ClientRules,
 ) -> Result<Prepared, Refusal> {
     let provider = &candidate.provider;
@@ -56,15 +42,26 @@ pub fn prepare(
         (Some(asked), Addressing::Classic) => asked,
         _ => &candidate.key.version,
     };
-    let edits = Changes::of(form.operation, plan, candidate, version);
+    let addressing = if form.place == Place::V1 { Addressing::V1 } else { version.addressing() };
+    let mut edits = Changes::of(form.operation, plan, candidate, version, addressing);
+    for (place, name) in names.of_lines {
+        edits.edits.replace_part(place, name);
+    }
     let pieces = edits.edits.pieces(plan.body.len());
     let length = edits.edits.length_after(plan.body.len());
     let base = &candidate.key.host.endpoint.base_path;
     let target = match provider.service {
-        Service::Azure => azure::target(base, version, &candidate.deployment.name, form.path),
-        Service::OpenAi | Service::Anthropic => provider::target(base, form.path),
+        Service::Azure if form.place == Place::V1 => azure::v1_target(base, version, &form.path, &form.query),
+        Service::Azure => azure::target(base, version, &candidate.deployment.name, &form.path),
+        Service::OpenAi | Service::Anthropic if form.query.is_empty() => provider::target(base, &form.path),
+        Service::OpenAi | Service::Anthropic => format!("{}?{}", provider::target(base, &form.path), form.query),
     };
-    let head = head(caller, &target, length, candidate, rules)?;
+    let length = (form.method == Method::POST).then_some(length);
+    let media = plan.form.is_none().then(|| HeaderValue::from_static("application/json"));
+    let mut head = head(caller, (form, &target), (length, media), (candidate, credential), rules)?;
+    if let Some(images) = names.images {
+        head.insert_header(azure::IMAGE_HEADER, &*images.name).map_err(unbuildable)?;
+    }
     Ok(Prepared { head, body: plan.body.segments(&pieces), hide_usage: edits.hide_usage })
 }
 
@@ -75,28 +72,64 @@ struct Changes<'m> {
 }
 
 impl<'m> Changes<'m> {
-    fn of(operation: Operation, plan: &'m Plan, candidate: &Candidate, version: &ApiVersion) -> Self {
+    fn of(
+        operation: Operation,
+        plan: &'m Plan,
+        candidate: &Candidate,
+        version: &ApiVersion,
+        addressing: Addressing,
+    ) -> Self {
         let members = &plan.members;
         let mut edits = Edits::new(members);
+        if let Some(form) = &plan.form {
+            in_form(form, plan.echo.is_some(), &candidate.deployment.name, addressing, members, &mut edits);
+            return Self { edits, hide_usage: false };
+        }
         let deployment = serde_json::to_vec(&*candidate.deployment.name).map_or_else(|_| Bytes::new(), Bytes::from);
-        let by_body = version.addressing() == Addressing::V1;
+        let by_body = addressing == Addressing::V1;
         for member in members.all("model") {
             // On a classic path Azure reads the path alone, and clients may leave `null` here.
             if member.raw != deployment && (by_body || !member.is_null()) {
                 edits.replace(member, deployment.clone());
             }
         }
-        if by_body && members.last("model").is_none() {
+        if by_body && plan.echo.is_some() && members.last("model").is_none() {
             edits.append([b"\"model\":", &*deployment].concat());
         }
-        for field in ["deployment", "endpoint", "fallbacks"] {
-            edits.remove_all(field);
+        // Where no model is asked for, these are not the gateway's own.
+        if plan.echo.is_some() {
+            for field in ["deployment", "endpoint", "fallbacks"] {
+                edits.remove_all(field);
+            }
+        }
+        for (part, opened) in &plan.objects.opened {
+            edits.replace_part(part.clone(), opened.clone());
         }
         let hide_usage = plan.stream && !plan.wants_usage && counts_streams(operation, version);
         if hide_usage {
             ask_for_usage(plan, &mut edits);
         }
         Self { edits, hide_usage }
+    }
+}
+
+/// The same for a form, whose texts stand as they are.
+fn in_form(
+    form: &multipart::Form,
+    named: bool,
+    deployment: &str,
+    addressing: Addressing,
+    members: &Members,
+    edits: &mut Edits<'_>,
+) {
+    if !named {
+        return;
+    }
+    for member in members.all("model") {
+        edits.replace(member, deployment.to_owned());
+    }
+    if addressing == Addressing::V1 && members.last("model").is_none() {
+        edits.replace_part(form.start..form.start, form.field("model", deployment));
     }
 }
 
@@ -135,15 +168,15 @@ fn with_usage(options: &[u8]) -> Bytes {
 
 fn head(
     caller: &RequestHeader,
-    target: &str,
-    length: u64,
-    candidate: &Candidate,
+    (form, target): (&Form, &str),
+    (length, media): (Option<u64>, Option<HeaderValue>),
+    (candidate, credential): (&Candidate, Option<&Credential>),
     rules: &ClientRules,
 ) -> Result<RequestHeader, Refusal> {
-    let invalid = |error: Box<pingora::Error>| {
-        Refusal::new(500, "internal_error", "the request could not be built").because(error.to_string())
-    };
-    let mut head = RequestHeader::build(Method::POST, target.as_bytes(), Some(12)).map_err(invalid)?;
+    let invalid = unbuildable;
+    // Other answers are made anew each time, and have no parts to go on from.
+    let asks_for_range = form.operation == Operation::FileContent;
+    let mut head = RequestHeader::build(form.method.clone(), target.as_bytes(), Some(12)).map_err(invalid)?;
     let key = &candidate.key;
     head.insert_header(header::HOST, key.host.authority.as_str()).map_err(invalid)?;
     for (name, value) in &caller.headers {
@@ -151,14 +184,29 @@ fn head(
             head.append_header(name.clone(), value.clone()).map_err(invalid)?;
         }
     }
+    for name in asks_for_range.then_some([header::RANGE, header::IF_RANGE]).into_iter().flatten() {
+        if let Some(value) = caller.headers.get(&name) {
+            head.insert_header(name, value.clone()).map_err(invalid)?;
+        }
+    }
     for (name, value) in &key.headers {
         head.insert_header(name.clone(), value.clone()).map_err(invalid)?;
     }
     // Compressed events could not be passed on one by one, nor their usage read.
     head.insert_header(header::ACCEPT_ENCODING, HeaderValue::from_static("identity")).map_err(invalid)?;
-    head.insert_header(header::CONTENT_TYPE, HeaderValue::from_static("application/json")).map_err(invalid)?;
-    head.insert_header(header::CONTENT_LENGTH, length).map_err(invalid)?;
-    match (&key.credential, candidate.provider.service) {
+    match length {
+        Some(length) => {
+            // A form's own type names its boundary.
+            if let Some(media) = media {
+                head.insert_header(header::CONTENT_TYPE, media).map_err(invalid)?;
+            }
+            head.insert_header(header::CONTENT_LENGTH, length).map_err(invalid)?;
+        }
+        None => {
+            head.remove_header(&header::CONTENT_TYPE);
+        }
+    }
+    match (credential, candidate.provider.service) {
         (Some(credential), _) => {
             let (name, value) = credential.header(key_header(candidate.deployment.family));
             head.insert_header(name, value).map_err(invalid)?;
@@ -170,6 +218,10 @@ fn head(
     Ok(head)
 }
 
+fn unbuildable(error: Box<pingora::Error>) -> Refusal {
+    Refusal::new(500, "internal_error", "the request could not be built").because(error.to_string())
+}
+
 fn key_header(family: Family) -> KeyHeader {
     match family {
         Family::OpenAi => KeyHeader::OpenAi,
@@ -178,6 +230,5 @@ fn key_header(family: Family) -> KeyHeader {
 }
 
 fn no_credential(key: &str) -> Refusal {
-    let message = "the gateway has no credential for this model; its operator finds the cause in the log";
-    Refusal::new(502, "credential_unavailable", message).because(format!("key `{key}` has no API key in `value`"))
+    Refusal::no_credential(format!("key `{key}` has no API key in `value`"))
 }

@@ -11,7 +11,6 @@ use pingora::http::ResponseHeader;
 use super::lane::{caller_leaves, until};
 use super::refuse::{self, Refusal, Stop};
 use super::relay::{Relay, joined};
-use crate::dialect::chat::ChatStream;
 use crate::dialect::error::is_throttling;
 use crate::dialect::stream::{ChunkTransform, Progress};
 use crate::dialect::usage::Usage;
@@ -48,13 +47,13 @@ enum Wake {
 
 /// Relays a stream to its end.
 pub async fn relay(relay: &mut Relay<'_>, mut exchange: upstream::Exchange, head: ResponseHeader) -> Result<(), Stop> {
-    let mut transform = transform(relay);
+    let mut transform = relay.route.reading.stream();
     let mut out = relay.head(&head);
     relay.unframed(&mut out);
     let until = Instant::now() + PREAMBLE_TIME;
     let mut stage = Stage::Held { head: Box::new(out), parts: Vec::new(), length: 0, until };
     let _active = Active::new(&relay.metrics.streams_active);
-    let ending = pump(relay, &mut exchange, &mut transform, &mut stage).await;
+    let ending = pump(relay, &mut exchange, &mut *transform, &mut stage).await;
     settle_usage(relay, transform.progress());
     let ended = match ending {
         // What said that it is complete is complete, whatever becomes of its connection afterwards.
@@ -90,7 +89,8 @@ pub async fn relay(relay: &mut Relay<'_>, mut exchange: upstream::Exchange, head
     }
     begin(relay, &mut stage).await?;
     if let Some(refusal) = ended {
-        relay.send(refuse::event(relay.route.received.dialect, &relay.route.received.id, &refusal)).await?;
+        let received = relay.route.received;
+        relay.send(refuse::event(&*transform, received.dialect, &received.id, &refusal)).await?;
         relay.reply.code = Some(refusal.code);
         relay.reply.cause = refusal.cause;
     }
@@ -235,13 +235,11 @@ async fn begin(relay: &mut Relay<'_>, stage: &mut Stage) -> Result<(), Stop> {
     Ok(())
 }
 
-fn transform(relay: &Relay<'_>) -> ChatStream {
-    let chat = ChatStream::new(Some(relay.route.echo.clone()), relay.route.hide_usage);
-    if relay.route.rules.strip_filter_results { chat.without_filter_results() } else { chat }
-}
-
 /// What the stream reported, or else what was seen of it: one token an event is how these streams are cut.
 fn settle_usage(relay: &mut Relay<'_>, progress: &Progress) {
+    if !relay.route.reading.counts() {
+        return;
+    }
     relay.reply.usage = progress.usage;
     if progress.usage.is_none() && progress.content_events > 0 {
         let input = relay.reply.prompt_tokens;

@@ -1,22 +1,29 @@
 //! Readiness at the beginning, and the end: when told to stop, the process waits for what is in flight and not longer.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
+use super::census::Census;
 use super::counters::Counters;
+use super::ending::Ending;
+use super::front::Stage;
+use super::notify::{Note, ServiceManager};
+use super::upgrade;
 use crate::admin::Readiness;
 use crate::governance::Governor;
 use crate::telemetry::{Metrics, logging};
 
 /// How often the requests in flight are looked at.
-const LOOK: Duration = Duration::from_millis(50);
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How long connections may take to close once nothing is in flight: HTTP/2 writes the end of its answers after them.
+const CLOSING: Duration = Duration::from_millis(300);
 
 /// How long the last requests may take to be told to the shared state.
 const TELLING: Duration = Duration::from_secs(2);
@@ -24,7 +31,14 @@ const TELLING: Duration = Duration::from_secs(2);
 pub struct Drain {
     pub readiness: Arc<Readiness>,
     pub metrics: Arc<Metrics>,
-    pub listen: Vec<SocketAddr>,
+    pub census: Arc<Census>,
+    pub stage: Arc<Stage>,
+    pub ending: Arc<Ending>,
+    pub manager: Arc<ServiceManager>,
+    /// Who is to be replaced.
+    pub predecessor: Option<UnixDatagram>,
+    /// The addresses, for people.
+    pub listen: String,
     pub grace: Duration,
     pub counters: Option<Arc<Counters>>,
     pub governor: Arc<Governor>,
@@ -44,16 +58,16 @@ impl BackgroundService for Drain {
 }
 
 impl Drain {
-    /// Says that the gateway is ready once its own listeners answer.
+    /// Says that the gateway is ready once callers are accepted.
     async fn announce(&self) {
-        for address in &self.listen {
-            while TcpStream::connect(reachable(*address)).await.is_err() {
-                sleep(Duration::from_millis(5)).await;
-            }
-        }
+        self.stage.accepting().await;
         self.readiness.configured();
-        let shown: Vec<String> = self.listen.iter().map(ToString::to_string).collect();
-        log::info!("ready; listening on {}", shown.join(", "));
+        log::info!("ready; listening on {}", self.listen);
+        if let Some(Err(error)) = self.predecessor.as_ref().map(upgrade::take_over) {
+            log::warn!("the process before this one could not be told to stop: {error}");
+        }
+        let status = format!("serving on {}", self.listen);
+        self.manager.tell(&[Note::Ready, Note::Status(&status)]);
     }
 
     #[expect(
@@ -61,10 +75,20 @@ impl Drain {
         reason = "Pingora sleeps out its grace time even when nothing is left to wait for"
     )]
     async fn end(&self) {
-        self.readiness.drain();
         let begun = Instant::now();
+        self.readiness.drain();
         log::info!("draining {} requests, for at most {} s", self.metrics.requests_active.get(), self.grace.as_secs());
-        while self.metrics.requests_active.get() > 0 && begun.elapsed() < self.grace {
+        if !self.ending.is_handed_over() {
+            self.manager.tell(&[Note::Stopping, Note::Status("draining")]);
+        }
+        self.stage.parted().await;
+        let mut idle_since = Instant::now();
+        while begun.elapsed() < self.grace {
+            if self.metrics.requests_active.get() > 0 {
+                idle_since = Instant::now();
+            } else if self.census.open() == 0 || idle_since.elapsed() >= CLOSING {
+                break;
+            }
             sleep(LOOK).await;
         }
         let left = self.metrics.requests_active.get();
@@ -85,13 +109,4 @@ impl Drain {
         logging::flush();
         std::process::exit(0);
     }
-}
-
-/// An address that reaches a listener on every interface.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        let loopback = if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
-        address.set_ip(loopback);
-    }
-    address
 }

@@ -1,25 +1,36 @@
 //! Puts the process together: listeners, the configuration in force and its reload, the end. Knows nothing of what is
 //! in a request.
 
+mod answers;
+mod census;
 mod checkup;
 mod counters;
 mod drain;
-mod listeners;
+mod ending;
+mod front;
+mod notify;
+mod operators;
+mod patience;
 mod readings;
 mod reload;
 mod shared_state;
+mod socket;
+mod sockets;
 mod tls;
+mod upgrade;
+mod watchdog;
 
 use std::net::SocketAddr;
+use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use pingora::server::Server;
 use pingora::server::configuration::{Opt, ServerConf};
-use pingora::services::background::background_service;
+use pingora::server::{RunArgs, Server};
+use pingora::services::background::{BackgroundService, background_service};
 
 use crate::admin::{Admin, Readiness};
 use crate::config::{self, File};
@@ -27,8 +38,13 @@ use crate::proxy::Gateway;
 use crate::telemetry::{Metrics, logging};
 use crate::upstream::Connections;
 
+use census::Census;
 use counters::{Counters, Keeper};
-pub use listeners::StartError;
+use ending::{EndWatch, Ending};
+use front::Front;
+use notify::ServiceManager;
+use sockets::Sockets;
+pub use sockets::StartError;
 use tls::Certificate;
 
 /// Where the configuration comes from, and what the command line puts over it.
@@ -37,8 +53,14 @@ pub struct Start {
     pub source: Source,
     pub listen: Option<SocketAddr>,
     pub admin_listen: Option<SocketAddr>,
-    /// Set when a SIGHUP came before anyone could act on it.
+    pub early: Arc<EarlySignals>,
+}
+
+/// Set when a signal came before anyone could act on it.
+#[derive(Debug, Default)]
+pub struct EarlySignals {
     pub hangup: Arc<AtomicBool>,
+    pub upgrade: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Clone)]
@@ -51,64 +73,154 @@ pub enum Source {
 /// Serves until the process is told to end. Returns only when it cannot start.
 ///
 /// # Errors
-/// When an address cannot be listened on.
+/// When an address cannot be listened on, or its certificate not be used.
 pub fn run(start: &Start, loaded: config::Loaded) -> Result<std::convert::Infallible, StartError> {
+    let program = upgrade::Program::this();
     let file = overridden(loaded.file, start);
-    let operators = listeners::check(&file)?;
+    let (sockets, predecessor) = Sockets::gather(&file.server)?;
     let metrics = Arc::new(Metrics::new());
     logging::start(log::LevelFilter::Info, metrics.log_lines_dropped.clone());
     for warning in &loaded.warnings {
         log::warn!("{warning}");
     }
-    let snapshot = Arc::new(ArcSwap::from_pointee(config::build(&file, None)));
-    let governor = Arc::clone(&snapshot.load().governor);
-    let counters = counters::directory(&file.server);
-    let counters =
-        counters.map(|path| Counters::open(&path, Arc::clone(&governor), metrics.limits.state_save_success.clone()));
-    let counters = counters.transpose()?.map(Arc::new);
-    metrics.config_generation.set(1);
-    metrics.config_reload_success.set(1);
-    let live = Arc::clone(&snapshot);
-    metrics.watch_keys(move || readings::of(&live.load(), Instant::now()));
-    let readiness = Arc::new(Readiness::default());
+    Process::new(start, file, metrics)?.watching().serve(sockets, predecessor, program)
+}
 
-    let conf = server_conf(&file);
-    let mut server = Server::new_with_opt_and_conf(Some(Opt::default()), conf);
-    server.bootstrap();
-    let connections = Connections::new(&server.configuration);
-    let gateway = Gateway::new(Arc::clone(&snapshot), connections, Arc::clone(&metrics));
-    let certificate =
-        file.server.tls.as_ref().map(Certificate::new).transpose().map_err(StartError::Tls)?.map(Arc::new);
-    server.add_service(listeners::proxy(&server.configuration, gateway, &file, certificate.as_ref())?);
-    let admin =
-        Admin { readiness: Arc::clone(&readiness), metrics: Arc::clone(&metrics), key: file.server.admin.key.clone() };
-    let operators = listeners::Operators { admin: Arc::new(admin), listener: operators };
-    let mut operators = background_service("operators", operators);
-    operators.threads = Some(1);
-    server.add_service(operators);
-    let drain = drain::Drain {
-        readiness: Arc::clone(&readiness),
-        metrics: Arc::clone(&metrics),
-        listen: file.server.listen.clone(),
-        grace: file.server.shutdown_grace_seconds,
-        counters: counters.clone(),
-        governor: Arc::clone(&governor),
-    };
-    server.add_service(background_service("drain", drain));
-    let checkup = checkup::Checkup { snapshot: Arc::clone(&snapshot) };
-    let mut checkup = background_service("checkup", checkup);
-    checkup.threads = Some(1);
-    server.add_service(checkup);
-    if let Some(counters) = counters {
-        server.add_service(background_service("counters", Keeper(counters)));
+/// What the parts of a running process share.
+struct Process {
+    start: Start,
+    file: File,
+    server: Server,
+    snapshot: Arc<ArcSwap<crate::snapshot::Snapshot>>,
+    /// Where counters outlive the process, if they do.
+    counters: Option<Arc<Counters>>,
+    metrics: Arc<Metrics>,
+    census: Arc<Census>,
+    certificate: Option<Arc<Certificate>>,
+    readiness: Arc<Readiness>,
+    manager: Arc<ServiceManager>,
+    ending: Arc<Ending>,
+}
+
+impl Process {
+    fn new(start: &Start, file: File, metrics: Arc<Metrics>) -> Result<Self, StartError> {
+        let snapshot = Arc::new(ArcSwap::from_pointee(config::build(&file, None)));
+        let counters = counters::directory(&file.server).map(|path| {
+            let governor = Arc::clone(&snapshot.load().governor);
+            Counters::open(&path, governor, metrics.limits.state_save_success.clone())
+        });
+        metrics.config_generation.set(1);
+        metrics.config_reload_success.set(1);
+        let mut server = Server::new_with_opt_and_conf(Some(Opt::default()), server_conf(&file));
+        server.bootstrap();
+        let certificate = file.server.tls.as_ref().map(Certificate::new).transpose().map_err(StartError::Tls)?;
+        Ok(Self {
+            start: start.clone(),
+            server,
+            snapshot,
+            counters: counters.transpose()?.map(Arc::new),
+            census: Arc::new(Census::new(&file.server, Arc::clone(&metrics))),
+            metrics,
+            certificate: certificate.map(Arc::new),
+            readiness: Arc::default(),
+            manager: Arc::new(ServiceManager::from_environment()),
+            ending: Arc::default(),
+            file,
+        })
     }
-    if let Some(worker) = governor.take_worker() {
-        let up = metrics.limits.shared_state_up.clone();
-        server.add_service(background_service("shared state", shared_state::SharedState::new(worker, up)));
+
+    /// The same with an eye on the keys and their endpoints.
+    fn watching(mut self) -> Self {
+        let live = Arc::clone(&self.snapshot);
+        self.metrics.watch_keys(move || readings::of(&live.load(), Instant::now()));
+        let checkup = checkup::Checkup { snapshot: Arc::clone(&self.snapshot) };
+        self.add("checkup", checkup, 1);
+        self
     }
-    let reload = reload::Reload { start: start.clone(), running: file, snapshot, metrics, certificate };
-    server.add_service(background_service("reload", reload));
-    server.run_forever()
+
+    fn serve(
+        mut self,
+        sockets: Sockets,
+        predecessor: Option<UnixDatagram>,
+        program: upgrade::Program,
+    ) -> Result<std::convert::Infallible, StartError> {
+        let kept = sockets.try_clone().map_err(StartError::Inherit)?;
+        let connections = Connections::new(&self.server.configuration);
+        let gateway = Gateway::new(Arc::clone(&self.snapshot), connections, Arc::clone(&self.metrics));
+        let tls = match (&self.file.server.tls, &self.certificate) {
+            (Some(tls), Some(certificate)) => {
+                Some(tls::acceptor(tls, Arc::clone(certificate)).map_err(StartError::Tls)?)
+            }
+            _ => None,
+        };
+        let conf = Arc::clone(&self.server.configuration);
+        let front = Front::new(&conf, gateway, sockets.callers, tls, Arc::clone(&self.census));
+        let watchdog = watchdog::Watchdog { manager: Arc::clone(&self.manager), workers: Arc::clone(&front.workers) };
+        let drain = drain::Drain {
+            readiness: Arc::clone(&self.readiness),
+            metrics: Arc::clone(&self.metrics),
+            census: Arc::clone(&self.census),
+            stage: Arc::clone(&front.stage),
+            ending: Arc::clone(&self.ending),
+            manager: Arc::clone(&self.manager),
+            predecessor,
+            listen: self.file.server.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            grace: self.file.server.shutdown_grace_seconds,
+            counters: self.counters.clone(),
+            governor: Arc::clone(&self.snapshot.load().governor),
+        };
+        let admin = Admin {
+            readiness: Arc::clone(&self.readiness),
+            metrics: Arc::clone(&self.metrics),
+            snapshot: Arc::clone(&self.snapshot),
+            key: self.file.server.admin.key.clone(),
+        };
+        let operators = operators::Operators {
+            admin: Arc::new(admin),
+            listener: sockets.operators,
+            ending: Arc::clone(&self.ending),
+        };
+        let upgrade = upgrade::Upgrade {
+            sockets: kept,
+            program,
+            early: Arc::clone(&self.start.early),
+            manager: Arc::clone(&self.manager),
+            ending: Arc::clone(&self.ending),
+        };
+        let reload = reload::Reload {
+            start: self.start.clone(),
+            running: self.file.clone(),
+            snapshot: Arc::clone(&self.snapshot),
+            metrics: Arc::clone(&self.metrics),
+            certificate: self.certificate.clone(),
+            census: Arc::clone(&self.census),
+            manager: Arc::clone(&self.manager),
+        };
+        self.add("proxy", front, conf.threads);
+        self.add("operators", operators, 1);
+        self.add("drain", drain, 1);
+        self.add("reload", reload, 1);
+        self.add("upgrade", upgrade, 1);
+        if let Some(counters) = self.counters.clone() {
+            self.add("counters", Keeper(counters), 1);
+        }
+        let worker = self.snapshot.load().governor.take_worker();
+        if let Some(worker) = worker {
+            let up = self.metrics.limits.shared_state_up.clone();
+            self.add("shared state", shared_state::SharedState::new(worker, up), 1);
+        }
+        self.add("watchdog", watchdog, 1);
+        self.server.run(RunArgs { shutdown_signal: Box::new(EndWatch(self.ending)) });
+        // Told to end at once.
+        #[expect(clippy::disallowed_methods, reason = "the server has ended, and the process with it")]
+        std::process::exit(0);
+    }
+
+    fn add(&mut self, name: &str, part: impl BackgroundService + Send + Sync + 'static, threads: usize) {
+        let mut service = background_service(name, part);
+        service.threads = Some(threads);
+        self.server.add_service(service);
+    }
 }
 
 /// The configuration with the command line's addresses in place of its own.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -9,11 +10,17 @@ use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::census::Census;
+use super::notify::{Note, ServiceManager};
 use super::tls::Certificate;
 use super::{Source, Start, overridden};
+use crate::azure::credential::Tokens;
 use crate::config::{self, File, file};
 use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
+
+/// How long a reload waits for the first tokens of new identities.
+const FIRST_TOKENS: Duration = Duration::from_secs(5);
 
 pub struct Reload {
     pub start: Start,
@@ -22,6 +29,8 @@ pub struct Reload {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     pub metrics: Arc<Metrics>,
     pub certificate: Option<Arc<Certificate>>,
+    pub census: Arc<Census>,
+    pub manager: Arc<ServiceManager>,
 }
 
 #[async_trait]
@@ -31,20 +40,32 @@ impl BackgroundService for Reload {
             Ok(hangup) => hangup,
             Err(error) => return log::error!("SIGHUP cannot be received, so nothing can be reloaded: {error}"),
         };
+        self.snapshot.load().tokens().iter().for_each(Tokens::keep);
         // One that came while the process was starting, when only a flag could take it.
-        if self.start.hangup.swap(false, Ordering::AcqRel) {
-            self.reload().await;
+        if self.start.early.hangup.swap(false, Ordering::AcqRel) {
+            self.announced().await;
         }
         loop {
             tokio::select! {
                 _ = shutdown.changed() => return,
-                _ = hangup.recv() => self.reload().await,
+                _ = hangup.recv() => self.announced().await,
             }
         }
     }
 }
 
 impl Reload {
+    /// Tells systemd, which waits for the second note, whatever became of it.
+    async fn announced(&self) {
+        self.manager.tell(&[Note::Reloading]);
+        self.reload().await;
+        let status = match self.metrics.config_reload_success.get() {
+            1 => format!("serving configuration {}", self.metrics.config_generation.get()),
+            _ => "serving; the last reload was refused, see the log".to_owned(),
+        };
+        self.manager.tell(&[Note::Ready, Note::Status(&status)]);
+    }
+
     async fn reload(&self) {
         let Source::File(path) = self.start.source.clone() else {
             return log::info!("nothing to reload: the configuration is built in");
@@ -68,13 +89,22 @@ impl Reload {
         {
             return self.refuse(&shown, &why);
         }
+        self.census.limit(&file.server);
         let old = self.snapshot.load_full();
         let new = config::build(&file, Some(&old));
+        self.get_tokens(&new).await;
         let generation = new.generation;
         self.snapshot.store(Arc::new(new));
         self.metrics.config_generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
         self.metrics.config_reload_success.set(1);
         log::info!("configuration {generation} from {shown} is in force");
+    }
+
+    /// New identities get their first token, or fail to, while the old configuration still serves.
+    async fn get_tokens(&self, new: &Snapshot) {
+        let tokens = new.tokens();
+        tokens.iter().for_each(Tokens::keep);
+        futures_util::future::join_all(tokens.iter().map(|tokens| tokens.settled(FIRST_TOKENS))).await;
     }
 
     fn refuse(&self, shown: &str, problems: &str) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use pingora::listeners::TlsAccept;
-use pingora::listeners::tls::TlsSettings;
+use pingora::listeners::tls::{Acceptor, TlsSettings};
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 
@@ -42,7 +42,7 @@ struct NoCallbacks;
 impl TlsAccept for NoCallbacks {}
 
 /// What a listener needs to speak TLS 1.2 and 1.3, with HTTP/2 offered.
-pub fn settings(tls: &Tls, certificate: Arc<Certificate>) -> Result<TlsSettings, String> {
+pub fn acceptor(tls: &Tls, certificate: Arc<Certificate>) -> Result<Acceptor, String> {
     let mut settings = TlsSettings::with_callbacks(Box::new(NoCallbacks)).map_err(|error| error.to_string())?;
     settings.set_cert_resolver(certificate);
     settings.enable_h2();
@@ -51,7 +51,7 @@ pub fn settings(tls: &Tls, certificate: Arc<Certificate>) -> Result<TlsSettings,
         let verifier = WebPkiClientVerifier::builder(Arc::new(roots(authority).map_err(wrong)?)).build();
         settings.set_client_cert_verifier(verifier.map_err(|error| wrong(error.to_string()))?);
     }
-    Ok(settings)
+    Ok(settings.build())
 }
 
 fn pair(tls: &Tls) -> Result<Arc<CertifiedKey>, String> {

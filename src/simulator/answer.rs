@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use super::claude;
 use super::errors::{self, Origin, Refusal};
 use super::quota::Standing;
+use super::responses;
 use super::settings::Deployment;
 
 /// Azure marks its streams so.
@@ -52,6 +53,8 @@ pub enum Protocol {
     Chat,
     /// Events of Claude, each named by its type.
     Messages,
+    /// Events of Responses, named in the same way.
+    Responses,
 }
 
 /// What an operation answers when it does not refuse.
@@ -61,6 +64,10 @@ pub enum Reply {
     Events(Vec<String>),
     /// The same in Claude's dialect.
     Messages(Vec<String>),
+    /// Sound, pictures or plain text, of that media type.
+    Bytes(&'static str, Bytes),
+    /// The same in the dialect of Responses.
+    Responses(Vec<String>),
 }
 
 impl Protocol {
@@ -69,6 +76,7 @@ impl Protocol {
         match self {
             Self::Chat => errors::error_event(),
             Self::Messages => claude::error_event(),
+            Self::Responses => responses::error_event(),
         }
     }
 
@@ -91,9 +99,16 @@ impl Answer {
                 headers.insert(header::CONTENT_TYPE, JSON);
                 Content::Whole(Bytes::from(text))
             }
+            Reply::Bytes(media, bytes) => {
+                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+                Content::Whole(bytes)
+            }
             Reply::Events(payloads) => Content::Events(stream(payloads, Protocol::Chat, deployment, &mut headers)),
             Reply::Messages(payloads) => {
                 Content::Events(stream(payloads, Protocol::Messages, deployment, &mut headers))
+            }
+            Reply::Responses(payloads) => {
+                Content::Events(stream(payloads, Protocol::Responses, deployment, &mut headers))
             }
         };
         Self { status: 200, reason: None, headers, content }
@@ -104,6 +119,14 @@ impl Answer {
         let mut headers = front_headers();
         headers.insert(header::CONTENT_TYPE, JSON);
         Self { status, reason: None, headers, content: Content::Whole(Bytes::from(text)) }
+    }
+
+    /// A stream of events that are kept.
+    pub fn stored_events(payloads: Vec<String>) -> Self {
+        let mut headers = front_headers();
+        headers.insert(header::CONTENT_TYPE, EVENT_STREAM);
+        let events = Events { payloads, protocol: Protocol::Responses, ..Events::default() };
+        Self { status: 200, reason: None, headers, content: Content::Events(events) }
     }
 
     pub fn refused(refusal: Refusal, deployment: Option<(&Deployment, Standing)>) -> Self {

@@ -1,9 +1,9 @@
-//! Who is calling: the two ways to show an API key, as strict about them as Azure.
-//! Entra tokens are not known yet, so that a Bearer on a classic path is refused as a bad token.
+//! Who is calling: the two ways to show an API key, and Entra's tokens, as strict about them as Azure.
 
 use http::{HeaderMap, header};
 
 use super::errors::Refusal;
+use super::identity::Identity;
 use super::routes::Surface;
 
 /// The key a caller shows, whether or not it is right.
@@ -13,10 +13,10 @@ pub fn presented(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Whether the caller may enter.
-pub fn check(headers: &HeaderMap, surface: &Surface, keys: &[String]) -> Result<(), Refusal> {
+pub fn check(headers: &HeaderMap, surface: &Surface, keys: &[String], identity: &Identity) -> Result<(), Refusal> {
     let known = |key: &str| keys.iter().any(|known| known == key);
     if *surface == Surface::Claude {
-        return check_claude(headers, known);
+        return check_claude(headers, known, identity);
     }
     let mut shown = headers.get_all("api-key").iter();
     let key = shown.next();
@@ -33,16 +33,27 @@ pub fn check(headers: &HeaderMap, surface: &Surface, keys: &[String]) -> Result<
         (Some(key), Some(Ok(token))) if key == token => Ok(()),
         (Some(_), Some(_)) => Err(Refusal::access_denied()),
         (None, Some(Ok(token))) if *surface == Surface::V1 && known(token) => Ok(()),
+        (None, Some(Ok(token))) if is_token(token) => {
+            identity.admits(token).then_some(()).ok_or_else(Refusal::bad_token)
+        }
         (None, Some(_)) if *surface == Surface::V1 => Err(Refusal::access_denied()),
         (None, Some(_)) => Err(Refusal::bad_token()),
         (None, None) => Err(Refusal::access_denied()),
     }
 }
 
-/// Claude's routes take a key in either header, or as a token; of several, all must be right.
-fn check_claude(headers: &HeaderMap, known: impl Fn(&str) -> bool) -> Result<(), Refusal> {
+/// Whether a text is a token rather than an API key: three parts, the first of which begins with `{"`.
+fn is_token(text: &str) -> bool {
+    text.starts_with("eyJ") && text.split('.').count() == 3
+}
+
+/// Claude's routes take a key in either header, or as a token, or an Entra token; of several, all must be right.
+fn check_claude(headers: &HeaderMap, known: impl Fn(&str) -> bool, identity: &Identity) -> Result<(), Refusal> {
     let keys = ["x-api-key", "api-key"].iter().flat_map(|name| headers.get_all(*name));
     let mut shown: Vec<&str> = keys.map(|value| value.to_str().unwrap_or_default()).collect();
+    if let Some(Ok(token)) = bearer(headers).filter(|token| token.is_ok_and(is_token)) {
+        return if shown.is_empty() && identity.admits(token) { Ok(()) } else { Err(Refusal::bad_token()) };
+    }
     shown.extend(bearer(headers).map(Result::unwrap_or_default));
     if !shown.is_empty() && shown.into_iter().all(known) { Ok(()) } else { Err(Refusal::access_denied()) }
 }
@@ -66,7 +77,7 @@ mod tests {
         for (name, value) in shown {
             headers.append(*name, value.parse().expect("value"));
         }
-        check(&headers, surface, &["good".to_owned(), "also".to_owned()])
+        check(&headers, surface, &["good".to_owned(), "also".to_owned()], &Identity::new(&Default::default()))
             .map_or_else(|refusal| refusal.status, |()| 200)
     }
 

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::errors::Refusal;
+use super::identity::Application;
 use super::routes;
 use super::script::Script;
 use super::settings::Deployment;
@@ -20,7 +21,7 @@ pub fn answer(simulation: &Simulation, method: &Method, path: &str, body: &[u8])
             simulation.log.clear();
             done(json!({"cleared": "requests"}))
         }
-        ("GET", "stats", _) => done(json!(simulation.log.stats())),
+        ("GET", "stats", _) => done(json!(simulation.stats())),
         ("POST", "script", _) => script(simulation, body),
         ("DELETE", "script", _) => match simulation.script(&Script::default()) {
             Ok(()) => done(json!({"cleared": "script"})),
@@ -28,6 +29,11 @@ pub fn answer(simulation: &Simulation, method: &Method, path: &str, body: &[u8])
         },
         ("GET", "deployments", _) => done(json!(simulation.resource.deployments())),
         ("PUT", _, Some(name)) => put_deployment(simulation, name, body),
+        ("PUT", "application", _) => put_application(simulation, body),
+        ("DELETE", "tokens", _) => {
+            simulation.identity.revoke();
+            done(json!({"revoked": "tokens"}))
+        }
         ("DELETE", _, Some(name)) => {
             if simulation.resource.remove_deployment(name) {
                 done(json!({"removed": name}))
@@ -40,7 +46,7 @@ pub fn answer(simulation: &Simulation, method: &Method, path: &str, body: &[u8])
 }
 
 const NO_SUCH: &str = "no such control: there are GET healthz, GET and DELETE requests, GET stats, POST and DELETE script, \
-    GET deployments, PUT and DELETE deployments/NAME";
+    GET deployments, PUT and DELETE deployments/NAME, PUT application, DELETE tokens";
 
 fn script(simulation: &Simulation, body: &[u8]) -> Answer {
     let parsed = std::str::from_utf8(body).map_err(|error| error.to_string());
@@ -62,6 +68,16 @@ fn put_deployment(simulation: &Simulation, name: &str, body: &[u8]) -> Answer {
             done(json!(deployment))
         }
         Err(error) => refused(400, &format!("a deployment is `{{\"model\", \"kind\", …}}`: {error}")),
+    }
+}
+
+fn put_application(simulation: &Simulation, body: &[u8]) -> Answer {
+    match serde_json::from_slice::<Application>(body) {
+        Ok(application) => {
+            simulation.identity.register(application.clone());
+            done(json!(application))
+        }
+        Err(error) => refused(400, &format!("an application is `{{\"id\", \"secrets\", …}}`: {error}")),
     }
 }
 

@@ -12,6 +12,7 @@ use super::answer::{Answer, Content};
 use super::errors::Refusal;
 use super::faults::{Coding, Ending, Fault, Length, Parting, Replacement};
 use super::flow::Flow;
+use super::identity::Identity;
 use super::line::{Cut, Line};
 use super::record::{self, Entry, Outcome};
 use super::wire;
@@ -30,7 +31,7 @@ const HTML: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<bo
 pub fn replaced(answer: Answer, fault: &Fault, head: &request::Parts, body: &[u8]) -> Answer {
     let mut answer = match (fault.replacement, fault.status) {
         (Some(Replacement::Echo), _) => Answer::json(200, echo(head, body).to_string()),
-        (None, Some(status)) if status >= 400 => {
+        (None, Some(status)) if status >= 400 && !Identity::owns(head.uri.path()) => {
             let refusal = Refusal::for_status(status, fault.code.as_deref(), fault.message.as_deref());
             answer.replaced_by(refusal)
         }

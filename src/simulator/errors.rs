@@ -99,6 +99,11 @@ impl Refusal {
         Self::invalid_as(400, message.as_ref(), param, code)
     }
 
+    /// 404 for an object that this resource does not hold.
+    pub fn missing(message: &str) -> Self {
+        Self::invalid_as(404, message, None, None)
+    }
+
     fn invalid_as(status: u16, message: &str, param: Option<&str>, code: Option<&str>) -> Self {
         let error = json!({"message": message, "type": "invalid_request_error", "param": param, "code": code});
         Self::new(status, Origin::Model, &json!({ "error": error }))

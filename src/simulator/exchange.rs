@@ -16,6 +16,7 @@ use super::distort;
 use super::errors::Refusal;
 use super::faults::{self, BeforeHead, Fault, Reading};
 use super::flow::Flow;
+use super::identity::Identity;
 use super::line::{Cut, Line};
 use super::record::{Entry, Outcome};
 use super::resource::Asked;
@@ -79,10 +80,22 @@ async fn answer(
         Found::Decided(fault) => fault.unwrap_or_default(),
         Found::AfterBody => simulation.script_fault(&seen(head, asked.deployment())).unwrap_or_default(),
     };
-    let answer = simulation.resource.answer(&asked, fault.oddities);
+    let answer = if Identity::owns(head.uri.path()) {
+        token(simulation, head, &body, &fault)
+    } else {
+        simulation.resource.answer(&asked, fault.oddities)
+    };
     let answer = distort::replaced(answer, &fault, head, &body);
     wait_for_head(&fault, &line, &mut entry).await;
     distort::respond(answer, &fault, head.version, line, entry)
+}
+
+/// The identity platform's answer; a failure that a fault asks for is in its words too.
+fn token(simulation: &Simulation, head: &request::Parts, body: &[u8], fault: &Fault) -> Answer {
+    match fault.status {
+        Some(status) if status >= 400 => Identity::failed(status, fault.message.as_deref()),
+        _ => simulation.identity.answer(head, body, &simulation.origin(head)),
+    }
 }
 
 /// Does what a fault asks for in place of the head; returns when the head is due.

@@ -2,7 +2,7 @@
 //! For load tests, CI and this project's own tests; it opens one listener and calls nobody.
 //!
 //! A request goes through `exchange`, which records it, finds its fault (`faults`, `script`) and asks `resource`:
-//! `routes` → `auth` → deployment → `quota` → one file per operation. `distort`, `wire` and `flow` put the answer on
+//! `routes` → `auth` → deployment → `quota` → one file per operation; or `identity`, which issues tokens. `distort`, `wire` and `flow` put the answer on
 //! the line, whole or broken. `/_sim/…` (`control`) is the same control that [`Running`] gives.
 //!
 //! Request headers of the simulator's own: `x-sim-fault` ([`faults::HELP`]), `x-sim-event-interval-ms` (pause between
@@ -35,15 +35,20 @@ mod embeddings;
 mod errors;
 mod exchange;
 pub mod faults;
+mod files;
 mod filters;
 mod flow;
+mod form;
 mod gzip;
+pub mod identity;
 mod line;
+mod media;
 mod model_rules;
 mod models;
 mod quota;
 mod record;
 mod resource;
+mod responses;
 mod routes;
 mod schema_instance;
 pub mod script;
@@ -61,6 +66,7 @@ pub use record::{Outcome, Recorded, Stats};
 pub use script::{Match, Rule, Script, ScriptError};
 pub use settings::{DEFAULT_KEY, Deployment, Kind, Settings};
 
+use identity::Identity;
 use simulation::Simulation;
 
 /// How often [`Running::wait_for`] looks.
@@ -128,7 +134,7 @@ impl Running {
     }
 
     pub fn stats(&self) -> Stats {
-        self.simulation.log.stats()
+        self.simulation.stats()
     }
 
     /// Puts a script in force in place of the one before; an empty one ends it.
@@ -143,6 +149,11 @@ impl Running {
 
     pub fn remove_deployment(&self, name: &str) -> bool {
         self.simulation.resource.remove_deployment(name)
+    }
+
+    /// Who issues tokens here.
+    pub fn identity(&self) -> &Identity {
+        &self.simulation.identity
     }
 
     /// Waits until the record satisfies `enough`, at most `limit` long; gives the last look at it.

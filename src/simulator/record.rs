@@ -72,6 +72,10 @@ pub struct Stats {
     pub callers_left: u64,
     pub throttled: u64,
     pub events_sent: u64,
+    /// Requests for a token, those that got one, and tokens that the data plane turned away.
+    pub tokens_asked: u64,
+    pub tokens_issued: u64,
+    pub tokens_turned_away: u64,
 }
 
 /// The log of one simulator.
@@ -142,6 +146,9 @@ impl Log {
             callers_left: read(&counters.callers_left),
             throttled: read(&counters.throttled),
             events_sent: read(&counters.events_sent),
+            tokens_asked: 0,
+            tokens_issued: 0,
+            tokens_turned_away: 0,
         }
     }
 

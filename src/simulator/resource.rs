@@ -18,16 +18,24 @@ use super::completions::CompletionRequest;
 use super::embeddings::EmbeddingRequest;
 use super::errors::Refusal;
 use super::faults::Oddities;
+use super::files::FileStore;
+use super::form::{self, File};
+use super::identity::Identity;
+use super::media::{self, Media};
 use super::models;
 use super::quota::{Exceeded, Quota};
-use super::routes::{self, Operation, Route, Surface};
+use super::responses::{self, ResponseRequest, Store};
+use super::routes::{self, Operation, Responses, Route, Surface};
 use super::settings::{Deployment, Kind, Settings};
 
 /// A resource: keys and deployments.
 #[derive(Debug)]
 pub struct Resource {
     keys: Vec<String>,
+    identity: Arc<Identity>,
     deployments: RwLock<BTreeMap<String, Arc<Deployed>>>,
+    responses: Store,
+    files: FileStore,
 }
 
 /// A deployment and what is left of its limits.
@@ -42,6 +50,7 @@ pub struct Asked<'a> {
     head: &'a request::Parts,
     route: Result<Route, Refusal>,
     body: Result<Map<String, Value>, Refusal>,
+    files: Vec<File>,
     deployment: Option<String>,
 }
 
@@ -60,10 +69,10 @@ pub struct Call<'a> {
 impl<'a> Asked<'a> {
     pub fn new(head: &'a request::Parts, bytes: &[u8]) -> Self {
         let route = routes::find(&head.method, head.uri.path(), head.uri.query());
-        let body = body::object(bytes);
+        let (body, files) = form::read(&head.headers, bytes);
         let in_body = || body.as_ref().ok()?.get("model")?.as_str().map(str::to_owned);
         let deployment = routes::deployment_in_path(head.uri.path()).or_else(in_body);
-        Self { head, route, body, deployment }
+        Self { head, route, body, files, deployment }
     }
 
     /// The deployment that the request names, whether or not it exists.
@@ -80,8 +89,14 @@ impl<'a> Asked<'a> {
 }
 
 impl Resource {
-    pub fn new(settings: &Settings) -> Self {
-        let resource = Self { keys: settings.keys.clone(), deployments: RwLock::default() };
+    pub fn new(settings: &Settings, identity: Arc<Identity>) -> Self {
+        let resource = Self {
+            keys: settings.keys.clone(),
+            identity,
+            deployments: RwLock::default(),
+            responses: Store::default(),
+            files: FileStore::default(),
+        };
         settings.deployments.iter().cloned().for_each(|deployment| resource.add_deployment(deployment));
         resource
     }
@@ -109,12 +124,21 @@ impl Resource {
 
     fn judge(&self, asked: &Asked<'_>, oddities: Oddities) -> Result<Answer, Refusal> {
         let route = asked.route.as_ref().map_err(Clone::clone)?;
-        auth::check(&asked.head.headers, &route.surface, &self.keys)?;
+        auth::check(&asked.head.headers, &route.surface, &self.keys, &self.identity)?;
         match &route.operation {
             Operation::Models => return Ok(Answer::json(200, models::list(&self.deployments()))),
             Operation::Model(id) => {
                 let model = models::one(&self.deployments(), id).ok_or_else(|| Refusal::model_not_found(id))?;
                 return Ok(Answer::json(200, model));
+            }
+            Operation::Files(what) => {
+                let empty = Map::new();
+                let body = asked.body.as_ref().unwrap_or(&empty);
+                let exists = |name: &str| self.deployments().iter().any(|deployment| deployment.name == name);
+                return self.files.answer(what, &asked.head.headers, body, &asked.files, exists);
+            }
+            Operation::Responses(kept) if let Some(answer) = self.stored(kept, asked.head.uri.query())? => {
+                return Ok(answer);
             }
             _ => {}
         }
@@ -124,7 +148,7 @@ impl Resource {
         let answer = body_and_kind(asked, &deployed.deployment, &route.operation).and_then(|body| {
             let (deployment, surface, headers) = (&deployed.deployment, &route.surface, &asked.head.headers);
             let call = Call { deployment, surface, body, headers, oddities, tokens };
-            deployed.operate(&call, &route.operation)
+            deployed.operate(&call, &route.operation, &asked.files, &self.responses)
         });
         let standing = deployed.quota().standing();
         let mut answer = match answer {
@@ -137,8 +161,33 @@ impl Resource {
         Ok(answer)
     }
 
+    /// The answer about a response that is kept; `None` for operations that a deployment has to do with.
+    fn stored(&self, what: &Responses, query: Option<&str>) -> Result<Option<Answer>, Refusal> {
+        let value = |name: &str| {
+            let pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+            pairs.filter(|(key, _)| *key == name).map(|(_, value)| value.to_owned()).next_back()
+        };
+        let found = match what {
+            Responses::Create | Responses::Compact | Responses::InputTokens => return Ok(None),
+            Responses::Retrieve(id) if value("stream").as_deref() == Some("true") => {
+                let after = value("starting_after").and_then(|after| after.parse::<usize>().ok());
+                let events = self.responses.find(id)?.events;
+                let events = events.into_iter().skip(after.map_or(0, |after| after + 1)).collect();
+                return Ok(Some(Answer::stored_events(events)));
+            }
+            Responses::Retrieve(id) => self.responses.retrieve(id)?,
+            Responses::Delete(id) => self.responses.delete(id)?,
+            Responses::Cancel(id) => self.responses.cancel(id)?,
+            Responses::InputItems(id) => {
+                let limit = value("limit").and_then(|limit| limit.parse().ok()).unwrap_or(20);
+                self.responses.input_items(id, limit, value("after").as_deref())?
+            }
+        };
+        Ok(Some(Answer::json(200, found.to_string())))
+    }
+
     fn deployed(&self, asked: &Asked<'_>, surface: &Surface) -> Result<Arc<Deployed>, Refusal> {
-        if matches!(surface, Surface::V1 | Surface::Claude) {
+        if matches!(surface, Surface::V1 | Surface::Claude | Surface::Classic { deployment: None, .. }) {
             let body = asked.body.as_ref().map_err(Clone::clone)?;
             body::Fields::of_body(body).text("model")?;
         }
@@ -154,7 +203,7 @@ impl Resource {
 }
 
 impl Deployed {
-    fn operate(&self, call: &Call<'_>, operation: &Operation) -> Result<Reply, Refusal> {
+    fn operate(&self, call: &Call<'_>, operation: &Operation, files: &[File], store: &Store) -> Result<Reply, Refusal> {
         match operation {
             Operation::Chat => {
                 let request = ChatRequest::read(call)?;
@@ -176,8 +225,26 @@ impl Deployed {
                 self.admit(request.cost(), call, operation)?;
                 Ok(request.answer())
             }
+            Operation::Responses(what) => {
+                let request = ResponseRequest::read(call, store)?;
+                match what {
+                    Responses::InputTokens => return Ok(request.count()),
+                    Responses::Compact => self.admit(request.cost(), call, operation)?,
+                    // Azure has answered 200 before it looks at the limits.
+                    _ if request.streams && self.admit(request.cost(), call, operation).is_err() => {
+                        return Ok(Reply::Responses(responses::throttled_events()));
+                    }
+                    _ if request.streams => {}
+                    _ => self.admit(request.cost(), call, operation)?,
+                }
+                Ok(if *what == Responses::Compact { request.compacted() } else { request.answer() })
+            }
+            Operation::Media(what) => {
+                self.admit(1, call, operation)?;
+                media::answer(*what, call, files)
+            }
             Operation::CountTokens => Ok(MessagesRequest::counted(call)?.count()),
-            Operation::Models | Operation::Model(_) => Err(Refusal::resource_not_found()),
+            Operation::Models | Operation::Model(_) | Operation::Files(_) => Err(Refusal::resource_not_found()),
         }
     }
 
@@ -206,6 +273,9 @@ fn body_and_kind<'a>(
         Operation::Completions => Kind::Completion,
         Operation::Embeddings => Kind::Embedding,
         Operation::Messages | Operation::CountTokens => Kind::Messages,
+        Operation::Media(Media::Images | Media::ImageEdits) => Kind::Image,
+        Operation::Media(Media::Transcription | Media::Translation) => Kind::Transcription,
+        Operation::Media(Media::Speech) => Kind::Speech,
         _ => Kind::Chat,
     };
     if (deployment.kind == Kind::Messages) != (wanted == Kind::Messages) {

@@ -4,6 +4,8 @@
 use http::Method;
 
 use super::errors::Refusal;
+use super::files::Files;
+use super::media::Media;
 
 /// Dated versions that the simulated resource knows.
 const DATED: [&str; 18] = [
@@ -54,6 +56,21 @@ pub enum Operation {
     Model(String),
     Messages,
     CountTokens,
+    Responses(Responses),
+    Media(Media),
+    Files(Files),
+}
+
+/// What can be done with responses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Responses {
+    Create,
+    Compact,
+    InputTokens,
+    Retrieve(String),
+    Delete(String),
+    Cancel(String),
+    InputItems(String),
 }
 
 impl Operation {
@@ -66,6 +83,9 @@ impl Operation {
             Self::Models | Self::Model(_) => "Models_List",
             Self::Messages => "Messages_Create",
             Self::CountTokens => "Messages_CountTokens",
+            Self::Responses(_) => "Responses_Create",
+            Self::Media(_) => "Media_Create",
+            Self::Files(_) => "Files_Create",
         }
     }
 
@@ -78,12 +98,23 @@ impl Operation {
             Self::Models | Self::Model(_) => "models",
             Self::Messages => "messages",
             Self::CountTokens => "countTokens",
+            Self::Responses(_) => "responses",
+            Self::Media(Media::Images | Media::ImageEdits) => "imageGeneration",
+            Self::Media(Media::Transcription | Media::Translation) => "audioTranscription",
+            Self::Media(Media::Speech) => "textToSpeech",
+            Self::Files(_) => "files",
         }
     }
 
     fn method(&self) -> (Method, &'static str) {
         match self {
             Self::Models | Self::Model(_) => (Method::GET, "GET"),
+            Self::Responses(Responses::Retrieve(_) | Responses::InputItems(_)) => (Method::GET, "GET"),
+            Self::Files(
+                Files::List | Files::Retrieve(_) | Files::Content(_) | Files::BatchList | Files::BatchRetrieve(_),
+            ) => (Method::GET, "GET"),
+            Self::Files(Files::Delete(_)) => (Method::DELETE, "GET, DELETE"),
+            Self::Responses(Responses::Delete(_)) => (Method::DELETE, "GET, DELETE"),
             _ => (Method::POST, "POST"),
         }
     }
@@ -117,7 +148,7 @@ pub fn find(method: &Method, path: &str, query: Option<&str>) -> Result<Route, R
     let version = api_version(query);
     let route = match segments.as_slice() {
         ["openai", "v1", rest @ ..] | ["api", "projects", _, "openai", "v1", rest @ ..] => {
-            let operation = operation(rest).ok_or_else(Refusal::resource_not_found)?;
+            let operation = operation(method, rest).ok_or_else(Refusal::resource_not_found)?;
             if !matches!(version.as_deref(), None | Some("v1" | "preview")) {
                 return Err(Refusal::version_not_supported());
             }
@@ -128,8 +159,10 @@ pub fn find(method: &Method, path: &str, query: Option<&str>) -> Result<Route, R
         ["anthropic", "v1", "messages", "count_tokens"] => {
             Route { surface: Surface::Claude, operation: Operation::CountTokens }
         }
-        ["openai", "deployments", name, rest @ ..] => classic(operation(rest), Some(decode(name)), version)?,
-        ["openai", rest @ ..] if rest.first() == Some(&"models") => classic(operation(rest), None, version)?,
+        ["openai", "deployments", name, rest @ ..] => classic(operation(method, rest), Some(decode(name)), version)?,
+        ["openai", rest @ ..] if matches!(rest.first(), Some(&("models" | "responses" | "files" | "batches"))) => {
+            classic(operation(method, rest), None, version)?
+        }
         _ => return Err(Refusal::resource_not_found()),
     };
     let (wanted, allowed) = route.operation.method();
@@ -148,9 +181,12 @@ pub fn deployment_in_path(path: &str) -> Option<String> {
 
 fn classic(found: Option<Operation>, deployment: Option<String>, version: Option<String>) -> Result<Route, Refusal> {
     let operation = found.ok_or_else(Refusal::resource_not_found)?;
-    let is_list = matches!(operation, Operation::Models | Operation::Model(_));
-    let version =
-        version.filter(|version| DATED.contains(&version.as_str())).ok_or_else(Refusal::resource_not_found)?;
+    let is_list =
+        matches!(operation, Operation::Models | Operation::Model(_) | Operation::Responses(_) | Operation::Files(_));
+    let since = if matches!(operation, Operation::Responses(_)) { "2025-03-01" } else { "" };
+    let version = version
+        .filter(|version| DATED.contains(&version.as_str()) && version.as_str() >= since)
+        .ok_or_else(Refusal::resource_not_found)?;
     // Chat came with the second version; lists are not below a deployment.
     if is_list == deployment.is_some() || (operation == Operation::Chat && version == "2022-12-01") {
         return Err(Refusal::resource_not_found());
@@ -158,13 +194,44 @@ fn classic(found: Option<Operation>, deployment: Option<String>, version: Option
     Ok(Route { surface: Surface::Classic { deployment, version }, operation })
 }
 
-fn operation(rest: &[&str]) -> Option<Operation> {
+fn operation(method: &Method, rest: &[&str]) -> Option<Operation> {
     Some(match rest {
         ["chat", "completions"] => Operation::Chat,
         ["completions"] => Operation::Completions,
         ["embeddings"] => Operation::Embeddings,
         ["models"] => Operation::Models,
         ["models", id] => Operation::Model(decode(id)),
+        ["images", "generations"] => Operation::Media(Media::Images),
+        ["images", "edits"] => Operation::Media(Media::ImageEdits),
+        ["audio", "transcriptions"] => Operation::Media(Media::Transcription),
+        ["audio", "translations"] => Operation::Media(Media::Translation),
+        ["audio", "speech"] => Operation::Media(Media::Speech),
+        ["files" | "batches", ..] => Operation::Files(files(method, rest)?),
+        ["responses", rest @ ..] => Operation::Responses(match rest {
+            [] => Responses::Create,
+            ["compact"] => Responses::Compact,
+            ["input_tokens"] => Responses::InputTokens,
+            [id] if *method == Method::DELETE => Responses::Delete(decode(id)),
+            [id] => Responses::Retrieve(decode(id)),
+            [id, "cancel"] => Responses::Cancel(decode(id)),
+            [id, "input_items"] => Responses::InputItems(decode(id)),
+            _ => return None,
+        }),
+        _ => return None,
+    })
+}
+
+fn files(method: &Method, rest: &[&str]) -> Option<Files> {
+    Some(match rest {
+        ["files"] if *method == Method::POST => Files::Upload,
+        ["files"] => Files::List,
+        ["files", id] if *method == Method::DELETE => Files::Delete(decode(id)),
+        ["files", id] => Files::Retrieve(decode(id)),
+        ["files", id, "content"] => Files::Content(decode(id)),
+        ["batches"] if *method == Method::POST => Files::BatchCreate,
+        ["batches"] => Files::BatchList,
+        ["batches", id] => Files::BatchRetrieve(decode(id)),
+        ["batches", id, "cancel"] => Files::BatchCancel(decode(id)),
         _ => return None,
     })
 }

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::identity::IdentitySettings;
+
 /// The key a simulator accepts unless told otherwise. Known to everybody on purpose: it opens nothing real.
 pub const DEFAULT_KEY: &str = "sim-key";
 
@@ -18,6 +20,8 @@ pub struct Settings {
     /// The API keys that are accepted.
     pub keys: Vec<String>,
     pub deployments: Vec<Deployment>,
+    /// Who gets tokens, and how long they last.
+    pub identity: IdentitySettings,
     /// Keep what was received. Load tests switch it off; the newest 10,000 requests are kept.
     pub record: bool,
 }
@@ -49,6 +53,10 @@ pub enum Kind {
     Chat,
     Completion,
     Embedding,
+    Image,
+    /// Transcripts and translations.
+    Transcription,
+    Speech,
     /// Claude.
     Messages,
 }
@@ -94,6 +102,12 @@ impl Default for Settings {
             ("text-embedding-3-large", "text-embedding-3-large"),
             ("text-embedding-ada-002", "text-embedding-ada-002"),
         ];
+        let media = [
+            ("gpt-image-1", Kind::Image),
+            ("whisper", Kind::Transcription),
+            ("gpt-4o-transcribe", Kind::Transcription),
+            ("tts", Kind::Speech),
+        ];
         let completion = [("gpt-35-turbo-instruct", "gpt-35-turbo-instruct-0914")];
         let messages = [
             ("claude-sonnet-4-6", "claude-sonnet-4-6"),
@@ -110,8 +124,10 @@ impl Default for Settings {
                 .map(of_kind(Kind::Chat))
                 .chain(embedding.iter().map(of_kind(Kind::Embedding)))
                 .chain(completion.iter().map(of_kind(Kind::Completion)))
+                .chain(media.iter().map(|(name, kind)| Deployment::new(*name, *name, *kind)))
                 .chain(messages.iter().map(of_kind(Kind::Messages)))
                 .collect(),
+            identity: IdentitySettings::default(),
             record: true,
         }
     }

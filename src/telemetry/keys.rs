@@ -106,7 +106,7 @@ mod tests {
     fn each_key_is_in_exactly_one_state_and_its_gates_are_bounded() {
         let metrics = crate::telemetry::Metrics::new();
         metrics.watch_keys(|| vec![reading("a", KeyState::HalfOpen, 50), reading("b", KeyState::Closed, 0)]);
-        let text = String::from_utf8(metrics.encode()).unwrap();
+        let text = String::from_utf8(metrics.encode([])).unwrap();
         let lines = |start: &str| text.lines().filter(|line| line.starts_with(start)).collect::<Vec<_>>();
         for (key, state) in [("a", "half_open"), ("b", "closed")] {
             let states = lines(&format!("azgate_key_state{{key=\"{key}\""));

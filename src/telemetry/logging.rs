@@ -106,9 +106,11 @@ fn write_lines(lines: &Receiver<Message>) {
 struct Facade;
 
 impl log::Log for Facade {
-    /// Of the libraries only what went wrong: their finer levels print whole requests, credentials included.
+    /// Of the libraries only what went wrong: their finer levels print whole requests, credentials included. And nothing
+    /// of what Pingora says of callers who leave or make mistakes: each could fill the log at will.
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("azgate") || metadata.level() <= Level::Warn
+        let target = metadata.target();
+        target.starts_with("azgate") || metadata.level() <= Level::Warn && !target.starts_with("pingora_proxy")
     }
 
     fn log(&self, record: &Record<'_>) {

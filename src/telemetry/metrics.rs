@@ -12,8 +12,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use prometheus::core::Collector;
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    TextEncoder,
 };
 
 use super::keys::{KeyReading, Keys};
@@ -81,6 +83,8 @@ pub struct Metrics {
     pub overhead: Histogram,
     pub requests_active: IntGauge,
     pub streams_active: IntGauge,
+    pub connections_active: IntGauge,
+    pub connections_refused: IntCounterVec,
     pub client_cancelled: IntCounter,
     pub config_generation: IntGauge,
     pub config_reload_success: IntGauge,
@@ -131,6 +135,12 @@ impl Metrics {
             limits: LimitMetrics::new(&register),
             requests_active: register.gauge("azgate_requests_active", "Requests in progress."),
             streams_active: register.gauge("azgate_streams_active", "Streams in progress."),
+            connections_active: register.gauge("azgate_connections_active", "Connections of callers."),
+            connections_refused: register.counters(
+                "azgate_connections_refused_total",
+                "Connections that were turned away at a limit: on all connections, or on those of one address.",
+                &["limit"],
+            ),
             client_cancelled: register
                 .counter("azgate_client_cancelled_total", "Callers who left before their answer was complete."),
             config_generation: register.gauge("azgate_config_generation", "Number of the configuration in force."),
@@ -199,10 +209,17 @@ impl Metrics {
         self.registry.register(Box::new(Keys::new(read))).expect(ONCE);
     }
 
-    /// The text format that Prometheus scrapes.
-    pub fn encode(&self) -> Vec<u8> {
+    /// The text format that Prometheus scrapes, with what is only known now: how long each key's token still lives.
+    pub fn encode<'a>(&self, tokens: impl IntoIterator<Item = (&'a str, Duration)>) -> Vec<u8> {
+        let mut families = self.registry.gather();
+        let expiry = Opts::new("azgate_token_expiry_seconds", "Time until the key's token ends; 0 without one.");
+        let expiry = GaugeVec::new(expiry, &["key"]).expect(ONCE);
+        for (key, left) in tokens {
+            expiry.with_label_values(&[key]).set(left.as_secs_f64());
+        }
+        families.extend(expiry.collect().into_iter().filter(|family| !family.get_metric().is_empty()));
         let mut text = Vec::new();
-        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+        if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
             log::error!("metrics could not be encoded: {error}");
         }
         text
@@ -245,7 +262,7 @@ struct Register<'a>(&'a Registry);
 const ONCE: &str = "metric names are valid and registered once";
 
 impl Register<'_> {
-    fn add<C: prometheus::core::Collector + Clone + 'static>(&self, metric: C) -> C {
+    fn add<C: Collector + Clone + 'static>(&self, metric: C) -> C {
         self.0.register(Box::new(metric.clone())).expect(ONCE);
         metric
     }
@@ -287,7 +304,7 @@ mod tests {
             let caller = Label::new(&format!("caller-{caller}"));
             metrics.tokens(TokenSeries { model: &model, caller: &caller, kind: &kind }, 1);
         }
-        let text = String::from_utf8(metrics.encode()).unwrap();
+        let text = String::from_utf8(metrics.encode([])).unwrap();
         let series = text.lines().filter(|line| line.starts_with("azgate_tokens_total")).count();
         assert_eq!(series, MOST_SERIES + 1);
         assert!(
@@ -310,7 +327,7 @@ mod tests {
             (0..4).for_each(|_| drop(scope.spawn(|| count(&callers))));
         });
         count(&[Label::new("one-too-many")]);
-        let text = String::from_utf8(metrics.encode()).unwrap();
+        let text = String::from_utf8(metrics.encode([])).unwrap();
         let of = |caller: &str| format!("azgate_tokens_total{{caller=\"{caller}\",kind=\"input\",model=\"gpt-4o\"}}");
         assert!(callers.iter().all(|caller| text.contains(&format!("{} 4\n", of(caller.text())))));
         assert!(text.contains(&format!("{} 1\n", of("other"))), "past the limit");

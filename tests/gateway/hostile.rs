@@ -174,7 +174,8 @@ async fn traps_63_the_host_header_and_absolute_targets_decide_nothing() {
     let gateway = Gateway::start(&config(&azure.base_url())).await;
     let body = chat_body("Hi").to_string();
     for (target, host, status) in [
-        ("/v1/chat/completions", "evil.example/v1/models", "200"),
+        ("/v1/chat/completions", "evil.example", "200"),
+        ("/v1/chat/completions", "evil.example/v1/models", "400"),
         ("http://evil.example/v1/chat/completions", "evil.example", "200"),
         ("http://evil.example/v1/chat/completions", "a", "400"),
         ("http://evil.example/v1/files/../chat/completions", "evil.example", "404"),

@@ -71,3 +71,35 @@ fn excerpt(text: &str, part: &str) -> String {
     let at = text.find(part).unwrap_or(0);
     text.chars().skip(at.saturating_sub(200)).take(400).collect()
 }
+
+#[tokio::test]
+async fn traps_48_secrets_of_identities_and_their_tokens_are_never_shown() {
+    let azure = crate::credentials::issuing(std::time::Duration::from_secs(2)).await;
+    let application = azgate::simulator::identity::Application::new("sim-client");
+    azure.identity().register(application.secret("canary-client-secret"));
+    let mut config = crate::credentials::principal(&azure);
+    config["providers"]["azure"]["keys"][0]["azure_key_config"]["client_secret"] = json!("env.CANARY_SECRET");
+    let variables = [("CANARY_SECRET", "canary-client-secret"), ("AZGATE_LOG", "trace"), ("RUST_LOG", "trace")];
+    let gateway = Gateway::start_with(&config, &variables).await;
+    let mut seen = String::new();
+    for fault in ["", "status=401; html", "status=503", "html", "reset-before-head"] {
+        let script = azgate::simulator::Script::default()
+            .then(azgate::simulator::Rule::new(fault).path_contains("/token"))
+            .then(azgate::simulator::Rule::new("status=401").path_contains("/chat/").times(2));
+        azure.script(&script).unwrap();
+        azure.identity().revoke();
+        for _ in 0..3 {
+            let answer = gateway.chat(&chat_body("hello")).await;
+            seen.push_str(&format!("{:?}", answer.headers));
+            seen.push_str(&answer.text());
+        }
+    }
+    seen.push_str(&get(gateway.admin, "/metrics").await.text());
+    config["providers"]["azure"]["keys"][0]["azure_key_config"]["client_secret"] = json!("canary-client-secret-2");
+    gateway.reload(&config);
+    wait_until("the reload", || gateway.log().contains("configuration 2")).await;
+    seen.push_str(&gateway.log());
+    for secret in ["canary-client-secret", "eyJ"] {
+        assert!(!seen.contains(secret), "{secret} in: {}", excerpt(&seen, secret));
+    }
+}

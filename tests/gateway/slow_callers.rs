@@ -85,16 +85,77 @@ async fn a_slow_but_steady_reader_gets_everything() {
     assert!(received > 12 << 20, "{received}");
 }
 
+/// What a caller hears who says this and then goes on with a byte now and then, and after how long.
+async fn trickle(address: std::net::SocketAddr, said: &str, more: &[u8]) -> (String, Duration) {
+    let begun = std::time::Instant::now();
+    let (mut reading, mut writing) = TcpStream::connect(address).await.unwrap().into_split();
+    writing.write_all(said.as_bytes()).await.unwrap();
+    let more = more.to_vec();
+    let trickling = tokio::spawn(async move {
+        for byte in more.iter().cycle() {
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            if writing.write_all(&[*byte]).await.is_err() {
+                return;
+            }
+        }
+        // Keeps its side open.
+        std::future::pending::<()>().await;
+    });
+    let mut answer = String::new();
+    let read = tokio::time::timeout(Duration::from_secs(25), reading.read_to_string(&mut answer)).await;
+    trickling.abort();
+    assert!(read.is_ok(), "{said:?}: the connection stays open");
+    (answer, begun.elapsed())
+}
+
 #[tokio::test]
-async fn a_connection_without_a_request_is_closed() {
+async fn a_connection_without_a_whole_head_is_given_up_after_ten_seconds() {
     let azure = azure().await;
     let gateway = Gateway::start(&config(&azure.base_url())).await;
-    let ended = async |said: &str| {
+    let served = format!("GET /v1/models HTTP/1.1\r\nhost: a\r\napi-key: {KEY}\r\n\r\n");
+    let (silent, stopped, slow, preface, second) = tokio::join!(
+        trickle(gateway.address, "", b""),
+        trickle(gateway.address, "GET /healthz", b""),
+        trickle(gateway.address, "GET /healthz HTTP/1.1\r\nx: ", b"y"),
+        trickle(gateway.address, "PRI * HTTP/2.0\r\n\r\n", b""),
+        trickle(gateway.address, &served, b"x"),
+    );
+    for (what, (answer, after), says) in [
+        ("silent", silent, ""),
+        ("stopped", stopped, "HTTP/1.1 408 "),
+        ("slow", slow, "HTTP/1.1 408 "),
+        ("half a preface", preface, ""),
+        ("a second request", second, "HTTP/1.1 200 "),
+    ] {
+        assert!(after > Duration::from_secs(9), "{what}: {after:?}");
+        assert!(answer.starts_with(says) && answer.is_empty() == says.is_empty(), "{what}: {answer}");
+        if !says.is_empty() {
+            assert!(answer.contains("HTTP/1.1 408 Request Timeout\r\n"), "{what}: {answer}");
+            let body: Value = serde_json::from_str(answer.rsplit("\r\n\r\n").next().unwrap()).unwrap();
+            assert_eq!(body["error"]["code"], "request_timeout", "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_slow_body_is_not_taken_for_a_slow_head() {
+    let azure = azure().await;
+    let gateway = Gateway::start(&config(&azure.base_url())).await;
+    let body = chat_body("Hi").to_string();
+    let upload = async |expect: &str| {
+        let head = format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\napi-key: {KEY}\r\nconnection: close\r\n{expect}content-length: {}\r\n\r\n",
+            body.len()
+        );
         let mut stream = TcpStream::connect(gateway.address).await.unwrap();
-        stream.write_all(said.as_bytes()).await.unwrap();
-        tokio::time::timeout(Duration::from_secs(40), stream.read(&mut [0; 64])).await
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let (first, rest) = body.split_at(10);
+        stream.write_all(first.as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(11_000)).await;
+        stream.write_all(rest.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.contains("HTTP/1.1 200 OK\r\n"), "{answer}");
     };
-    let (silent, begun) = tokio::join!(ended(""), ended("GET /healthz"));
-    assert!(silent.is_ok(), "still open though nothing was said");
-    assert!(begun.is_ok(), "still open though no more was said");
+    tokio::join!(upload(""), upload("expect: 100-continue\r\n"));
 }

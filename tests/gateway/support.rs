@@ -85,6 +85,13 @@ impl Gateway {
 
     /// Starts with more environment variables.
     pub async fn start_with(config: &Value, variables: &[(&str, &str)]) -> Self {
+        let gateway = Self::start_unready(config, variables).await;
+        gateway.until_ready().await;
+        gateway
+    }
+
+    /// Waits for its listeners, not until it is ready.
+    pub async fn start_unready(config: &Value, variables: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (address, admin) = (free_address(), free_address());
         let path = directory.path().join("azgate.json");
@@ -102,12 +109,11 @@ impl Gateway {
             .stderr(log)
             .spawn()
             .unwrap();
-        let gateway = Self { address, admin, config: path, directory, child };
-        gateway.until_ready().await;
-        gateway
+        until_listening(address).await;
+        Self { address, admin, config: path, directory, child }
     }
 
-    async fn until_ready(&self) {
+    pub async fn until_ready(&self) {
         let begun = Instant::now();
         loop {
             if let Ok(stream) = TcpStream::connect(self.admin).await {

@@ -14,6 +14,7 @@ const NOUNS: &[&str] = &[
     "catalog",
     "dialect",
     "governance",
+    "objects",
     "policy",
     "pool",
     "provider",
@@ -39,6 +40,7 @@ const DIRECTIONS: &[(&str, May)] = &[
     ("azure", May::Import(&["base"])),
     ("provider", May::Import(&["base"])),
     ("governance", May::Import(&["base"])),
+    ("objects", May::Import(&["base"])),
     ("usage", May::Import(&["base"])),
     ("telemetry", May::Import(&["base"])),
     ("routing", May::Import(&["base", "catalog"])),
@@ -61,7 +63,8 @@ const FENCES: &[(&str, &[&str])] = &[
     ("pingora*", &["proxy", "server", "admin", "upstream", "pool/health"]),
     ("redis", &["governance/shared"]),
     ("azure_identity", &["azure/credential"]),
-    ("hyper*", &["simulator", "admin"]),
+    ("azure_core", &["azure/credential"]),
+    ("hyper*", &["simulator", "admin", "azure/credential"]),
     ("clap*", &["cli"]),
 ];
 

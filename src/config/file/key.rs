@@ -151,7 +151,7 @@ pub struct AzureKeyConfig {
     #[serde(deserialize_with = "form::one::<VersionText, _>")]
     #[schemars(with = "VersionText")]
     pub api_version: ApiVersion,
-    /// Directory (tenant) of the service principal. Goes with `client_id` and `client_secret`.
+    /// Directory (tenant) of the service principal. Goes with `client_id`, and `client_secret` or `client_certificate`.
     #[serde(deserialize_with = "form::optional::<PlainText, _>")]
     #[schemars(with = "Option<PlainText>")]
     pub tenant_id: Option<String>,
@@ -163,7 +163,11 @@ pub struct AzureKeyConfig {
     #[serde(skip_serializing, deserialize_with = "form::optional::<SecretText, _>")]
     #[schemars(with = "Option<SecretText>")]
     pub client_secret: Option<Secret>,
-    /// Scopes of the tokens to ask for.
+    /// Certificate of the service principal and its RSA key, both as PEM in one text, in place of a secret.
+    #[serde(skip_serializing, deserialize_with = "form::optional::<SecretText, _>")]
+    #[schemars(with = "Option<SecretText>")]
+    pub client_certificate: Option<Secret>,
+    /// Scopes of the tokens to ask for. Projects of Foundry want `https://ai.azure.com/.default`.
     pub scopes: Vec<String>,
     /// Where tokens are issued; other clouds have their own.
     #[serde(deserialize_with = "form::one::<EndpointText, _>")]
@@ -173,6 +177,11 @@ pub struct AzureKeyConfig {
     #[serde(deserialize_with = "form::optional::<PlainText, _>")]
     #[schemars(with = "Option<PlainText>")]
     pub managed_identity_client_id: Option<String>,
+    /// Use the login of Azure CLI in place of the host's identity. For development: it is the developer's own.
+    pub azure_cli_login: bool,
+    /// Part of a token's life after which it is refreshed in the background; up to a quarter of its life is added at random.
+    #[schemars(range(min = 0.1, max = 0.9))]
+    pub token_refresh_after: f64,
     /// Older spelling of `aliases`: names that callers use, to deployments. `aliases` go first.
     #[schemars(extend("deprecated" = true))]
     pub deployments: Members<String>,
@@ -210,9 +219,12 @@ impl Default for AzureKeyConfig {
             tenant_id: None,
             client_id: None,
             client_secret: None,
+            client_certificate: None,
             scopes: vec!["https://cognitiveservices.azure.com/.default".to_owned()],
             authority_host: Endpoint::https("login.microsoftonline.com"),
             managed_identity_client_id: None,
+            azure_cli_login: false,
+            token_refresh_after: 0.5,
             deployments: Members::default(),
         }
     }

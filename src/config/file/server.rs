@@ -29,6 +29,11 @@ pub struct Server {
     pub worker_threads: usize,
     /// Largest request body, in megabytes (1 to 1024); a larger one is answered 413.
     pub max_request_body_mb: u32,
+    /// Connections of callers in all; 0 means no limit. Whoever comes when there are as many is answered 503.
+    pub max_connections: u32,
+    /// Connections from one address, for IPv6 from one /64 network; 0 means no limit. Addresses in `trusted_proxies` have
+    /// no limit of their own.
+    pub max_connections_per_address: u32,
     /// Seconds that running requests and streams get to end when the process is stopped.
     #[serde(with = "form::seconds")]
     #[schemars(with = "Seconds")]
@@ -99,6 +104,8 @@ impl Default for Server {
             admin: Admin::default(),
             worker_threads: 0,
             max_request_body_mb: 100,
+            max_connections: 20_000,
+            max_connections_per_address: 5_000,
             shutdown_grace_seconds: Duration::from_secs(300),
             trusted_proxies: Vec::new(),
             dns: Dns::default(),

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use serde_json::Value as Json;
 
-use super::not_yet::{NOT_YET, PROVIDERS_NOT_YET, TOKENS_NOT_YET};
+use super::not_yet::{NOT_YET, PROVIDERS_NOT_YET};
 use crate::config::{
-    file::{File, ProviderKind},
+    file::File,
     read::{Member, Node, Place, Value},
     reference::{Outline, schema},
 };
@@ -19,11 +19,6 @@ pub fn give(file: &File, root: &Place<'_>) {
         let place = root.member("providers").member(name);
         if let Some((_, note)) = PROVIDERS_NOT_YET.iter().find(|(kind, _)| *kind == provider.kind()) {
             place.warn(no_effect(note));
-        }
-        for (index, key) in provider.keys.iter().enumerate() {
-            if let (Some(note), ProviderKind::Azure, None) = (TOKENS_NOT_YET, provider.kind(), &key.value) {
-                place.member("keys").element(index).member("value").warn(no_effect(note));
-            }
         }
     }
     notes.give();

@@ -7,6 +7,7 @@ use super::{
     names::{check_globs, is_printable},
     providers::check_base,
 };
+use crate::azure::credential::Certificate;
 use crate::config::{
     file::{Alias, AzureKeyConfig, Key, ProviderKind},
     read::Place,
@@ -37,6 +38,9 @@ pub fn check(key: &Key, kind: ProviderKind, place: &Place<'_>) {
 
 fn check_value(key: &Key, kind: ProviderKind, place: &Place<'_>) {
     match &key.value {
+        Some(_) if has_principal(key) => {
+            place.warn("the service principal goes first, so that this API key is never used; remove one of the two");
+        }
         Some(value) if HeaderValue::from_str(value.expose()).is_err() => {
             place.error("this key cannot stand in a header; check it for line breaks and other stray characters");
         }
@@ -51,7 +55,9 @@ fn check_value(key: &Key, kind: ProviderKind, place: &Place<'_>) {
 }
 
 fn has_principal(key: &Key) -> bool {
-    key.azure_key_config.as_ref().is_some_and(|azure| azure.client_secret.is_some())
+    key.azure_key_config
+        .as_ref()
+        .is_some_and(|azure| azure.client_secret.is_some() || azure.client_certificate.is_some())
 }
 
 fn missing_endpoint(azure: &Place<'_>) {
@@ -68,6 +74,9 @@ fn check_azure(config: &AzureKeyConfig, place: &Place<'_>) {
     check_principal(config, place);
     if !config.authority_host.base_path.is_empty() {
         place.member("authority_host").error("this address has a path; leave it out, the tenant stands in `tenant_id`");
+    }
+    if !(0.1..=0.9).contains(&config.token_refresh_after) {
+        place.member("token_refresh_after").error("this part is out of range; expected a number from 0.1 to 0.9");
     }
     for (index, scope) in config.scopes.iter().enumerate() {
         if !is_printable(scope) || scope.contains(' ') {
@@ -98,10 +107,21 @@ fn check_azure(config: &AzureKeyConfig, place: &Place<'_>) {
 
 /// A service principal has three parts. With fewer, another credential would be used without a word.
 fn check_principal(config: &AzureKeyConfig, place: &Place<'_>) {
+    let certificate = config.client_certificate.as_ref().map(|pem| Certificate::parse(pem.expose()));
+    match (&config.client_secret, certificate) {
+        (Some(_), Some(_)) => {
+            place.member("client_certificate").error("there is a `client_secret` as well; remove one of the two");
+        }
+        (None, Some(Err(why))) => {
+            let place = place.member("client_certificate");
+            place.error(format!("{why}; put the certificate and its RSA key into one PEM text"));
+        }
+        _ => {}
+    }
     let parts = [
         ("tenant_id", config.tenant_id.is_some()),
         ("client_id", config.client_id.is_some()),
-        ("client_secret", config.client_secret.is_some()),
+        ("client_secret", config.client_secret.is_some() || config.client_certificate.is_some()),
     ];
     if parts.iter().all(|(_, there)| !there) {
         return;

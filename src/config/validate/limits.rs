@@ -55,6 +55,8 @@ pub fn check(file: &File, root: &Place<'_>) {
 
 fn check_server(server: &Server, place: &Place<'_>) {
     within(server.max_request_body_mb, 1..=1024, &place.member("max_request_body_mb"));
+    within(server.max_connections, 0..=10_000_000, &place.member("max_connections"));
+    within(server.max_connections_per_address, 0..=10_000_000, &place.member("max_connections_per_address"));
     within(server.worker_threads, 0..=1024, &place.member("worker_threads"));
     at_most_a_day(server.shutdown_grace_seconds, &place.member("shutdown_grace_seconds"));
 }

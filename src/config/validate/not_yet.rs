@@ -5,12 +5,6 @@ use crate::config::file::ProviderKind;
 /// Path (`*` for any name or index) and what to know. A warning is given when a file sets such a field away from its
 /// default.
 pub const NOT_YET: &[(&str, &str)] = &[
-    ("providers.*.keys.*.azure_key_config.tenant_id", "service principals are not used"),
-    ("providers.*.keys.*.azure_key_config.client_id", "service principals are not used"),
-    ("providers.*.keys.*.azure_key_config.client_secret", "service principals are not used"),
-    ("providers.*.keys.*.azure_key_config.scopes", "no tokens are asked for"),
-    ("providers.*.keys.*.azure_key_config.authority_host", "no tokens are asked for"),
-    ("providers.*.keys.*.azure_key_config.managed_identity_client_id", "managed identities are not used"),
     ("providers.*.keys.*.aliases.*.azure", "the key's own endpoint and version are used"),
     ("logs_store", "requests are not recorded"),
 ];
@@ -18,6 +12,3 @@ pub const NOT_YET: &[(&str, &str)] = &[
 /// Types of providers that are not served, with what to know.
 pub const PROVIDERS_NOT_YET: &[(ProviderKind, &str)] =
     &[(ProviderKind::Anthropic, "no request is sent to this provider")];
-
-/// What to know of Azure keys without an API key, while only API keys are used.
-pub const TOKENS_NOT_YET: Option<&str> = Some("only API keys are used, so that this key fails");

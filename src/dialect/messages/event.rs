@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use bytes::Bytes;
+
 use super::super::cursor::Cursor;
 use super::super::echo::{Events, Noted};
 use super::tally::Tally;
@@ -37,10 +39,11 @@ impl Events for MessagesEvents {
                 b"\"message_delta\"" => event.stops,
                 _ => false,
             },
-            error: event.kind == b"\"error\"",
+            error: (event.kind == b"\"error\"").then(|| Bytes::copy_from_slice(data)),
             ended: event.kind == b"\"message_stop\"",
             usage: counted.then(|| self.tally.usage()),
             model: event.model,
+            ..Noted::default()
         })
     }
 }

@@ -35,6 +35,7 @@ operations! {
     ResponseDelete = "response_delete",
     ResponseCancel = "response_cancel",
     ResponseInputItems = "response_input_items",
+    ResponseInputTokens = "response_input_tokens",
     ResponsesCompact = "responses_compact",
     ImageGenerations = "image_generations",
     ImageEdits = "image_edits",
@@ -153,7 +154,7 @@ fn responses(words: &[&str]) -> Match {
     match words {
         ["responses"] => on!(None, "POST", "POST" => Responses),
         ["responses", "compact"] => on!(None, "POST", "POST" => ResponsesCompact),
-        ["responses", "input_tokens"] => Match::Unsupported("response_input_tokens"),
+        ["responses", "input_tokens"] => on!(None, "POST", "POST" => ResponseInputTokens),
         ["responses", _] => {
             on!(Second, "GET, DELETE", "GET" => ResponseRetrieve, "DELETE" => ResponseDelete)
         }

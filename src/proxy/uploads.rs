@@ -1,0 +1,125 @@
+//! Stage 3 for what a resource is to keep: files, and batches of the requests in them.
+
+use std::sync::Arc;
+
+use super::admit;
+use super::body::Body;
+use super::exchange::{Caller, Plan, Target};
+use super::objects::{self, Objects};
+use super::reading::Noted;
+use super::refuse::Refusal;
+use crate::base::{KeySet, Label};
+use crate::catalog::Resolved;
+use crate::dialect::{Operation, multipart};
+use crate::governance::VirtualKey;
+use crate::provider::Service;
+use crate::snapshot::{Provider, Snapshot};
+
+/// The purpose of a file whose lines are requests.
+const BATCH: &str = "batch";
+
+/// Different models that the lines of one file may name.
+const MOST_MODELS: usize = 64;
+
+/// Decides where a new file or batch goes. A batch goes where its file is; a file of requests to keys that serve all of their
+/// models; any other file to one of the first provider's keys.
+pub fn plan(
+    operation: Operation,
+    caller: &Caller,
+    snapshot: &Snapshot,
+    body: Body,
+    noted: Noted,
+) -> Result<Plan, Refusal> {
+    let Noted { members, references, form } = noted;
+    let mut objects = Objects::of(caller, snapshot.client.share_objects);
+    objects.refer(references)?;
+    let key = match caller {
+        Caller::Virtual(key) => Some(key),
+        Caller::Anonymous => None,
+        Caller::Direct { .. } => return Err(Refusal::not_served(operation.name(), "azure")),
+    };
+    let mut label = snapshot.catalog.other().clone();
+    let target = match &form {
+        Some(form) if form.text("purpose") == Some(BATCH) => {
+            let (target, found) = of_batch(form, key, snapshot)?;
+            label = found;
+            target
+        }
+        Some(_) => anywhere(key, snapshot)?,
+        None if objects.are_bound() => {
+            let bound =
+                (0..snapshot.providers.len()).find_map(|place| objects::target(place, caller, &objects, snapshot));
+            bound.ok_or_else(|| objects::not_found("input_file_id"))?
+        }
+        None => {
+            let message = "the field `input_file_id` is missing: it names the uploaded file of requests";
+            return Err(Refusal::new(400, "bad_request", message).param("input_file_id"));
+        }
+    };
+    Ok(Plan { model_label: label, members, form, body, ..Plan::about_object(vec![target], objects, snapshot) })
+}
+
+/// The keys that serve every model that the lines name.
+fn of_batch(
+    form: &multipart::Form,
+    caller: Option<&Arc<VirtualKey>>,
+    snapshot: &Snapshot,
+) -> Result<(Target, Label), Refusal> {
+    let refuse = |message: String| Refusal::new(400, "bad_request", message).param("file");
+    if form.too_many_models {
+        return Err(refuse("the file has more lines than a batch may have".to_owned()));
+    }
+    let mut names: Vec<&str> = form.models.iter().map(|(_, name)| name.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    if names.len() > MOST_MODELS {
+        return Err(refuse(format!(
+            "the file names {} models; at most {MOST_MODELS} may be in one batch",
+            names.len()
+        )));
+    }
+    let mut found: Option<(Target, Label)> = None;
+    for name in names {
+        let Resolved { provider: place, model, mut keys, label } = snapshot.catalog.resolve(name)?;
+        let provider = &snapshot.providers[place];
+        if let Some(key) = caller {
+            admit::permit(key, &provider.name, model)?;
+            keys = key.keys.as_ref().map_or(keys.clone(), |allowed| keys.and(&allowed[place]));
+        }
+        match &mut found {
+            None => found = Some((Target { model: model.to_owned(), ..target(place, provider, keys) }, label)),
+            Some((target, _)) if target.place == Some(place) => target.keys = target.keys.and(&keys),
+            Some((target, _)) => target.keys = KeySet::default(),
+        }
+    }
+    let (target, label) =
+        found.ok_or_else(|| refuse("no line of the file names a model in `body.model`".to_owned()))?;
+    if target.keys.is_empty() {
+        let message = "no key that this caller may use serves all the models that the file's lines name";
+        return Err(Refusal::new(404, "model_not_found", message).param("file"));
+    }
+    Ok((target, label))
+}
+
+/// The first provider that keeps files and that this caller may use.
+fn anywhere(caller: Option<&Arc<VirtualKey>>, snapshot: &Snapshot) -> Result<Target, Refusal> {
+    let keeps = |provider: &Provider| matches!(provider.service, Service::Azure | Service::OpenAi);
+    let places = snapshot.providers.iter().enumerate().filter(|(_, provider)| keeps(provider));
+    for (place, provider) in places {
+        let mut keys: KeySet = (0..provider.keys.len()).collect();
+        if let Some(key) = caller {
+            if key.permits_provider(&provider.name).is_err() {
+                continue;
+            }
+            keys = key.keys.as_ref().map_or(keys.clone(), |allowed| keys.and(&allowed[place]));
+        }
+        if !keys.is_empty() {
+            return Ok(target(place, provider, keys));
+        }
+    }
+    Err(Refusal::new(403, "provider_not_allowed", "no key that keeps files may be used by this caller"))
+}
+
+fn target(place: usize, provider: &Arc<Provider>, keys: KeySet) -> Target {
+    Target { provider: Arc::clone(provider), place: Some(place), keys, model: String::new(), deployment: None }
+}
