@@ -133,20 +133,20 @@ async fn an_upstream_that_refuses_the_gateways_key_is_a_502_without_its_words() 
 }
 
 #[tokio::test]
-async fn claude_deployments_are_refused_on_openai_paths_until_translation_exists() {
+async fn operations_that_claude_has_in_no_form_are_refused_by_name() {
     let azure = azure().await;
     let mut config = config(&azure.base_url());
     config["providers"]["azure"]["keys"][0]["aliases"]["opaque"] =
         json!({"model_id": "d1", "model_family": "anthropic"});
     let gateway = Gateway::start(&config).await;
     for model in ["claude-sonnet-4-6", "opaque"] {
-        let answer = gateway.chat(&json!({"model": model, "messages": []})).await;
-        assert_eq!(
-            (answer.status, answer.code().as_str()),
-            (400, "unsupported_operation"),
-            "{model}: {}",
-            answer.text()
-        );
+        for (path, body) in [("/v1/completions", json!({"prompt": "Hi"})), ("/v1/embeddings", json!({"input": "Hi"}))] {
+            let mut body = body;
+            body["model"] = json!(model);
+            let answer = gateway.post(path, &[], body.to_string()).await;
+            let found = (answer.status, answer.code());
+            assert_eq!(found, (400, "unsupported_operation".to_owned()), "{model} {path}: {}", answer.text());
+        }
     }
     assert!(azure.recorded().is_empty());
 }

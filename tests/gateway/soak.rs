@@ -22,7 +22,7 @@ const RELOADS: usize = 10;
 /// What may go wrong on one key, or on both.
 const FAULTS: [&str; 16] = [
     "status=429; retry-after-ms=5",
-    "status=429; retry-after-ms=junk",
+    "status=429; retry-after=0",
     "status=401",
     "status=404; code=DeploymentNotFound",
     "status=408",
