@@ -1,6 +1,6 @@
 //! The fault matrix: `faults.txt` says what a caller gets for each fault, operation and way of asking, and this reads it.
 
-use azgate::simulator::{Rule, Running, Script, Settings};
+use azgate::simulator::{Deployment, Kind, Rule, Running, Script, Settings};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
@@ -21,26 +21,90 @@ struct Row {
 
 struct Operation {
     path: &'static str,
-    streams: bool,
+    /// The deployment that answers it, and nothing else here.
+    deployment: &'static str,
+    streams: Option<Streams>,
     body: fn() -> Value,
 }
 
-const OPERATIONS: [Operation; 3] = [
+/// How the operation's streams look.
+struct Streams {
+    /// An event in the middle of the content.
+    later: usize,
+    /// Whether the stream ends as if all were well.
+    ended: fn(&str) -> bool,
+    errors: fn(&str) -> usize,
+}
+
+const TEXT: &str = "one two three four five six seven eight";
+
+const OPERATIONS: [Operation; 5] = [
     Operation {
         path: "/v1/chat/completions",
-        streams: true,
-        body: || json!({"messages": [{"role": "user", "content": "one two three four five six seven eight"}]}),
+        deployment: "chat-east",
+        streams: Some(CHAT),
+        body: || json!({"messages": [{"role": "user", "content": TEXT}]}),
     },
     Operation {
         path: "/v1/completions",
-        streams: true,
-        body: || json!({"prompt": "one two three four five six seven eight", "max_tokens": 16}),
+        deployment: "instruct-east",
+        streams: Some(CHAT),
+        body: || json!({"prompt": TEXT, "max_tokens": 16}),
     },
-    Operation { path: "/v1/embeddings", streams: false, body: || json!({"input": "one two three"}) },
+    Operation {
+        path: "/v1/embeddings",
+        deployment: "embed-east",
+        streams: None,
+        body: || json!({"input": "one two three"}),
+    },
+    Operation {
+        path: "/v1/responses",
+        deployment: "gpt-4.1.dots",
+        streams: Some(Streams {
+            later: 7,
+            ended: |text| events(text).last() == Some("response.completed"),
+            errors: |text| events(text).filter(|name| matches!(*name, "error" | "response.failed")).count().min(1),
+        }),
+        body: || json!({"input": TEXT}),
+    },
+    Operation {
+        path: "/anthropic/v1/messages",
+        deployment: "claude-east",
+        streams: Some(Streams {
+            later: 6,
+            ended: |text| events(text).last() == Some("message_stop"),
+            errors: |text| events(text).filter(|name| *name == "error").count(),
+        }),
+        body: || json!({"messages": [{"role": "user", "content": TEXT}], "max_tokens": 64}),
+    },
 ];
 
-/// The deployment behind each operation, in the order of [`OPERATIONS`].
-const DEPLOYMENTS: [&str; 3] = ["chat-east", "instruct-east", "embed-east"];
+const CHAT: Streams = Streams {
+    later: 4,
+    ended: |text| data(text).last() == Some("[DONE]"),
+    errors: |text| data(text).filter(|data| data.contains("\"error\":")).count(),
+};
+
+fn data(text: &str) -> impl Iterator<Item = &str> {
+    text.split(['\r', '\n']).filter_map(|line| line.strip_prefix("data:")).map(str::trim)
+}
+
+fn events(text: &str) -> impl Iterator<Item = &str> {
+    text.split(['\r', '\n']).filter_map(|line| line.strip_prefix("event:")).map(str::trim)
+}
+
+/// The gateway's own code in an error's words; Anthropic's errors have only a message.
+fn own_code(words: &str) -> &'static str {
+    const TOLD: [(&str, &str); 5] = [
+        ("upstream_unreachable", "cannot be reached"),
+        ("credential_unavailable", "credential for this model was refused"),
+        ("upstream_timeout", "did not answer in time"),
+        ("upstream_broken", "broke off"),
+        ("upstream_broken", "before it was complete"),
+    ];
+    let told = TOLD.iter().find(|(code, message)| words.contains(code) || words.contains(message));
+    told.map_or("-", |(code, _)| code)
+}
 
 fn rows() -> Vec<Row> {
     let lines = TABLE.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -91,7 +155,11 @@ fn config_for(bad: &str, good: &str) -> Value {
         key["value"] = json!(name);
         key["priority"] = json!(priority);
         let pairs = models.iter().flat_map(|model| {
-            DEPLOYMENTS.iter().enumerate().map(move |(index, target)| (format!("{model}-{index}"), json!(target)))
+            let alias = |(index, operation): (usize, &Operation)| {
+                let family = if operation.deployment == "claude-east" { "anthropic" } else { "openai" };
+                (format!("{model}-{index}"), json!({"model_id": operation.deployment, "model_family": family}))
+            };
+            OPERATIONS.iter().enumerate().map(alias).collect::<Vec<_>>()
         });
         key["aliases"] = Value::Object(pairs.collect());
         key["models"] = json!([]);
@@ -116,11 +184,17 @@ struct Bench {
 impl Bench {
     async fn new(fault: &str) -> Self {
         let accepted = ["bad", "good"].map(str::to_owned).to_vec();
-        let azure = azure_with(Settings { keys: accepted, ..Settings::default() }).await;
+        let claude = Deployment::new("claude-east", "claude-sonnet-4-6", Kind::Messages);
+        let azure = azure_with(Settings { keys: accepted, deployments: vec![claude], ..Settings::default() }).await;
         let bad = match instead(fault).await {
             Some(other) => other,
             None => {
-                azure.script(&Script::default().then(Rule::new(fault).key("bad"))).unwrap();
+                let rule = |operation: &Operation| {
+                    let later = operation.streams.as_ref().map_or(0, |streams| streams.later).to_string();
+                    let fault = fault.replace("FIRST", "1").replace("LATER", &later);
+                    Rule::new(fault).key("bad").deployment(operation.deployment)
+                };
+                azure.script(&OPERATIONS.iter().map(rule).fold(Script::default(), Script::then)).unwrap();
                 azure.base_url()
             }
         };
@@ -131,7 +205,7 @@ impl Bench {
     async fn ask(&self, operation: usize, model: &str, stream: bool) -> Answer {
         let mut body = (OPERATIONS[operation].body)();
         body["model"] = json!(format!("{model}-{operation}"));
-        if OPERATIONS[operation].streams {
+        if OPERATIONS[operation].streams.is_some() {
             body["stream"] = json!(stream);
         }
         self.gateway.post(OPERATIONS[operation].path, &[], body.to_string()).await
@@ -147,9 +221,9 @@ impl Bench {
         let sent = self.azure.recorded().len();
         let outcome = if answer.status != 200 {
             let own = answer.headers.get("x-azgate-key").is_none();
-            format!("{} {}", answer.status, if own { answer.code() } else { "-".to_owned() })
-        } else if stream {
-            streamed(&answer)
+            format!("{} {}", answer.status, if own { own_code(&answer.text()) } else { "-" })
+        } else if let (true, Some(streams)) = (stream, &OPERATIONS[operation].streams) {
+            streamed(&answer, streams)
         } else if serde_json::from_slice::<Value>(&answer.body).is_err() {
             "asis".to_owned()
         } else {
@@ -168,18 +242,12 @@ fn whole(answer: &Answer) -> String {
     }
 }
 
-fn streamed(answer: &Answer) -> String {
+fn streamed(answer: &Answer, streams: &Streams) -> String {
     let text = answer.text();
-    let lines = text.split(['\r', '\n']).filter_map(|line| line.strip_prefix("data:")).map(str::trim);
-    let data: Vec<&str> = lines.collect();
-    let ended = data.last() == Some(&"[DONE]");
-    let errors = data.iter().filter(|data| data.contains("\"error\":")).count();
-    match (ended, errors) {
+    match ((streams.ended)(&text), (streams.errors)(&text)) {
         (true, 0) => whole(answer),
-        (false, 1) if answer.complete && data.len() > 1 => {
-            let last: Value = serde_json::from_str(data.last().unwrap()).unwrap();
-            let code = last["error"]["code"].as_str().unwrap_or("none");
-            format!("cut {}", if code.starts_with("upstream_") { code } else { "-" })
+        (false, 1) if answer.complete && data(&text).count() > 1 => {
+            format!("cut {}", own_code(data(&text).last().unwrap_or_default()))
         }
         _ => format!("dishonest: {text:?}"),
     }
@@ -190,7 +258,7 @@ async fn matrix(part: usize, parts: usize) {
     for row in rows().iter().skip(part).step_by(parts) {
         let bench = Bench::new(row.fault).await;
         for ((model, stream), expected) in WAYS.into_iter().zip(&row.cells) {
-            let asked = OPERATIONS.iter().enumerate().filter(|(_, operation)| operation.streams || !stream);
+            let asked = OPERATIONS.iter().enumerate().filter(|(_, operation)| operation.streams.is_some() || !stream);
             for (operation, Operation { path, .. }) in asked {
                 if *expected == "-" {
                     continue;

@@ -4,23 +4,16 @@ use std::collections::HashMap;
 
 use serde_json::Value as Json;
 
-use super::not_yet::{NOT_YET, PROVIDERS_NOT_YET};
+use super::not_yet::NOT_YET;
 use crate::config::{
-    file::File,
     read::{Member, Node, Place, Value},
     reference::{Outline, schema},
 };
 
-pub fn give(file: &File, root: &Place<'_>) {
+pub fn give(root: &Place<'_>) {
     let schema = schema();
     let mut notes = Notes::default();
     notes.walk(&Outline::of(&schema), root, "");
-    for (name, provider) in file.providers.iter() {
-        let place = root.member("providers").member(name);
-        if let Some((_, note)) = PROVIDERS_NOT_YET.iter().find(|(kind, _)| *kind == provider.kind()) {
-            place.warn(no_effect(note));
-        }
-    }
     notes.give();
 }
 

@@ -28,5 +28,5 @@ pub fn check(file: &mut File, root: &Place<'_>) {
     callers::check(file, root);
     reach::check(file, &root.member("governance").member("virtual_keys"));
     limits::check(file, root);
-    advice::give(file, root);
+    advice::give(root);
 }

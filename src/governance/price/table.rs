@@ -1,7 +1,8 @@
-//! The built-in prices: list prices of global deployments on Azure, in US dollars, of the date below. Prices change and
-//! differ by region and contract: `pricing` in the configuration goes first.
+//! The built-in prices: list prices of global deployments on Azure, in US dollars, as public pages told them about the date
+//! below. Prices change and differ by region and contract, and none of these was held against an invoice: `pricing` in the
+//! configuration goes first.
 
-/// Day of the list.
+/// About the day of the list.
 pub const AS_OF: &str = "2026-10-01";
 
 /// Model, and picodollars per token (a millionth of a dollar per million tokens) of input, cached input, cache writes and
