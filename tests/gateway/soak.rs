@@ -1,6 +1,6 @@
 //! Many requests under random faults and reloads: every answer is right or an honest error, and nothing stays behind.
 //!
-//! `AZGATE_SOAK=100000 cargo nextest run --test gateway soak` runs the long form; the seed is printed.
+//! `AZGATE_SOAK=100000 cargo test --test gateway soak::` runs the long form (nextest would end it); the seed is printed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
