@@ -27,16 +27,8 @@ impl Usage {
                 b"total_tokens" => {
                     tokens(value, &mut counted);
                 }
-                b"prompt_tokens_details" => each_count(value, |name, count| match name {
-                    b"cached_tokens" => usage.cached_input = count,
-                    b"cache_write_tokens" => usage.cache_write = count,
-                    _ => {}
-                }),
-                b"completion_tokens_details" => each_count(value, |name, count| {
-                    if name == b"reasoning_tokens" {
-                        usage.reasoning = count;
-                    }
-                }),
+                b"prompt_tokens_details" => usage.note_input_details(value),
+                b"completion_tokens_details" => usage.note_output_details(value),
                 _ => {}
             }
             Some(())
@@ -53,21 +45,31 @@ impl Usage {
             match name {
                 b"input_tokens" => usage.input = tokens(value, &mut counted),
                 b"output_tokens" => usage.output = tokens(value, &mut counted),
-                b"input_tokens_details" => each_count(value, |name, count| match name {
-                    b"cached_tokens" => usage.cached_input = count,
-                    b"cache_write_tokens" => usage.cache_write = count,
-                    _ => {}
-                }),
-                b"output_tokens_details" => each_count(value, |name, count| {
-                    if name == b"reasoning_tokens" {
-                        usage.reasoning = count;
-                    }
-                }),
+                b"input_tokens_details" => usage.note_input_details(value),
+                b"output_tokens_details" => usage.note_output_details(value),
                 _ => {}
             }
             Some(())
         })?;
         counted.then_some(usage)
+    }
+
+    /// What the input is made of: the same names in Chat Completions and in Responses.
+    fn note_input_details(&mut self, details: &[u8]) {
+        each_count(details, |name, count| match name {
+            b"cached_tokens" => self.cached_input = count,
+            b"cache_write_tokens" => self.cache_write = count,
+            _ => {}
+        });
+    }
+
+    /// The same of the output.
+    fn note_output_details(&mut self, details: &[u8]) {
+        each_count(details, |name, count| {
+            if name == b"reasoning_tokens" {
+                self.reasoning = count;
+            }
+        });
     }
 
     /// Reads the `usage` object of a Messages answer, whose `input_tokens` leave out what a cache has to do with.
