@@ -1,6 +1,7 @@
 //! Small facts that every other folder may use; imports nothing of ours.
 
 pub mod certificate;
+mod dial;
 pub mod endpoint;
 pub mod globs;
 pub mod ids;
@@ -8,6 +9,7 @@ mod key_set;
 mod label;
 pub mod secret;
 
+pub use dial::Dial;
 pub use endpoint::{Endpoint, OriginPattern, Scheme};
 pub use globs::Globs;
 pub use key_set::KeySet;

@@ -37,8 +37,11 @@ pub fn build(file: &File, old: Option<&Snapshot>) -> Snapshot {
     let directory = old.map_or_else(Arc::default, |old| Arc::clone(&old.directory));
     let dns = &file.server.dns;
     directory.consult(NameServers { servers: dns.servers.clone(), ipv6: dns.ipv6 });
-    let mut lasting =
-        Lasting { governor: Arc::clone(&governor), directory: Arc::clone(&directory), caches: Caches::of(old) };
+    let mut lasting = Lasting {
+        governor: Arc::clone(&governor),
+        directory: Arc::clone(&directory),
+        caches: Caches::of(old, Arc::clone(&directory) as Arc<_>),
+    };
     let entries: Vec<_> =
         file.providers.iter().map(|(name, settings)| (name, settings, keys(name, settings))).collect();
     let providers: Vec<_> = entries

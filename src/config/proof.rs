@@ -4,24 +4,29 @@ use std::sync::Arc;
 
 use super::file::{AzureKeyConfig, Key, NetworkConfig};
 use crate::azure::credential::{Certificate, Identity, Method, Principal, Tokens};
+use crate::base::Dial;
 use crate::provider::{Credential, Service};
 use crate::snapshot::{Proof, Snapshot};
 
 /// The caches of tokens that are there already: those of the configuration before, and those of keys that went before.
 /// Keys with the same identity share one, so that nobody asks twice.
-pub struct Caches(Vec<Arc<Tokens>>);
+pub struct Caches {
+    known: Vec<Arc<Tokens>>,
+    /// How new ones reach whoever issues tokens.
+    dial: Arc<dyn Dial>,
+}
 
 impl Caches {
-    pub fn of(old: Option<&Snapshot>) -> Self {
-        Self(old.map(Snapshot::tokens).unwrap_or_default())
+    pub fn of(old: Option<&Snapshot>, dial: Arc<dyn Dial>) -> Self {
+        Self { known: old.map(Snapshot::tokens).unwrap_or_default(), dial }
     }
 
     fn tokens(&mut self, identity: Identity) -> Arc<Tokens> {
-        if let Some(known) = self.0.iter().find(|known| *known.identity() == identity) {
+        if let Some(known) = self.known.iter().find(|known| *known.identity() == identity) {
             return Arc::clone(known);
         }
-        let fresh = Arc::new(Tokens::new(identity));
-        self.0.push(Arc::clone(&fresh));
+        let fresh = Arc::new(Tokens::new(identity, Arc::clone(&self.dial)));
+        self.known.push(Arc::clone(&fresh));
         fresh
     }
 }

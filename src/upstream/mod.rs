@@ -3,6 +3,7 @@
 
 mod address;
 mod connections;
+mod dial;
 mod directory;
 mod early;
 mod exchange;

@@ -12,6 +12,7 @@ mod credentials;
 mod credentials_check;
 mod credentials_hosts;
 mod credentials_refresh;
+mod credentials_developer;
 mod credentials_reload;
 mod crowds;
 mod direct;

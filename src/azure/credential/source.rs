@@ -20,7 +20,7 @@ use super::certificate::Certificate;
 use super::identity::{Identity, Method, Principal};
 use super::token::Token;
 use super::wire::{Failure, Wire};
-use crate::base::{Endpoint, Secret};
+use crate::base::{Dial, Endpoint, Secret};
 
 /// Longest wait for a token, all steps together. Azure CLI takes some seconds.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -31,10 +31,10 @@ const ARC_DIRECTORY: &str = "/var/opt/azcmagent/tokens";
 
 type Credential = Arc<dyn TokenCredential>;
 
-/// Asks for a new token.
-pub async fn fetch(identity: &Identity) -> Result<Token, Failure> {
+/// Asks for a new token; `dial` connects to whoever issues it.
+pub async fn fetch(identity: &Identity, dial: Arc<dyn Dial>) -> Result<Token, Failure> {
     let (authority, metadata) = (authority(identity)?, metadata()?);
-    let wire = Arc::new(Wire::new(&authority, identity.trusted.as_deref(), metadata));
+    let wire = Arc::new(Wire::new(&authority, identity.trusted.as_deref(), metadata, dial));
     let credential = credential(identity, &authority, &wire)?;
     let scopes: Vec<&str> = identity.scopes.iter().map(String::as_str).collect();
     let asked = (Instant::now(), SystemTime::now());

@@ -17,6 +17,7 @@ use super::schedule;
 use super::source;
 use super::token::Token;
 use super::wire::Failure;
+use crate::base::Dial;
 
 /// How long a request waits for a token that is being fetched.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -37,9 +38,9 @@ pub enum Unavailable {
 }
 
 /// The token of one identity, and what is known about getting the next.
-#[derive(Debug)]
 pub struct Tokens {
     identity: Identity,
+    dial: Arc<dyn Dial>,
     token: ArcSwapOption<Held>,
     failed: ArcSwapOption<Failed>,
     failures: AtomicU32,
@@ -66,9 +67,10 @@ struct Failed {
 }
 
 impl Tokens {
-    pub fn new(identity: Identity) -> Self {
+    pub fn new(identity: Identity, dial: Arc<dyn Dial>) -> Self {
         Self {
             identity,
+            dial,
             token: ArcSwapOption::empty(),
             failed: ArcSwapOption::empty(),
             failures: AtomicU32::new(0),
@@ -196,9 +198,9 @@ impl Tokens {
     }
 
     async fn fetch(&self) {
-        let identity = self.identity.clone();
+        let (identity, dial) = (self.identity.clone(), Arc::clone(&self.dial));
         // A task of its own: should the crate panic, this cache goes on.
-        let got = tokio::spawn(async move { source::fetch(&identity).await }).await;
+        let got = tokio::spawn(async move { source::fetch(&identity, dial).await }).await;
         let got = got.unwrap_or_else(|error| Err(Failure::Setup(format!("asking for a token broke off: {error}"))));
         if self.refused.swap(None).is_some() {
             self.forced.store(Some(Arc::new(Instant::now())));
@@ -235,6 +237,13 @@ impl Tokens {
         };
         log::warn!("{} got no token, next try in {wait:.1?}; {meanwhile}: {failure}", self.identity.shown());
         self.failed.store(Some(Arc::new(Failed { failure, until: Instant::now() + wait })));
+    }
+}
+
+/// Which identity it is; tokens and secrets stay hidden.
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tokens").field("identity", &self.identity.shown()).finish_non_exhaustive()
     }
 }
 

@@ -14,12 +14,11 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::reply::{self, Times};
 use super::roots;
-use crate::base::{Endpoint, Scheme};
+use crate::base::{Dial, Endpoint, Scheme};
 
 /// Largest answer; a token with many groups in it has some kilobytes.
 const LARGEST: usize = 1024 * 1024;
@@ -52,12 +51,12 @@ pub struct Answered {
 }
 
 /// One try to get a token.
-#[derive(Debug)]
 pub struct Wire {
     authority: Endpoint,
     trusted: Option<String>,
     /// Where the metadata service is, if not where it always is.
     metadata: Option<Url>,
+    dial: Arc<dyn Dial>,
     heard: Mutex<Heard>,
 }
 
@@ -70,9 +69,9 @@ pub struct Heard {
 }
 
 impl Wire {
-    pub fn new(authority: &Endpoint, trusted: Option<&str>, metadata: Option<Url>) -> Self {
+    pub fn new(authority: &Endpoint, trusted: Option<&str>, metadata: Option<Url>, dial: Arc<dyn Dial>) -> Self {
         let (authority, trusted) = (authority.clone(), trusted.map(str::to_owned));
-        Self { authority, trusted, metadata, heard: Mutex::default() }
+        Self { authority, trusted, metadata, dial, heard: Mutex::default() }
     }
 
     pub fn heard(&self) -> Heard {
@@ -123,8 +122,8 @@ impl Wire {
         *request.method_mut() = method;
         *request.uri_mut() = path.parse().map_err(|error: http::uri::InvalidUri| unreachable(error.to_string()))?;
         *request.headers_mut() = headers;
-        let connect = tokio::time::timeout(CONNECT, TcpStream::connect((name.as_str(), port)));
-        let stream = connect.await.map_err(|_| late(CONNECT))?.map_err(|error| unreachable(error.to_string()))?;
+        let connect = tokio::time::timeout(CONNECT, self.dial.dial(&name, port));
+        let stream = connect.await.map_err(|_| late(CONNECT))?.map_err(unreachable)?;
         let answered = async {
             if url.scheme() == "https" {
                 let config = self.tls().await.map_err(Failure::Setup)?;
@@ -182,6 +181,12 @@ impl Wire {
     }
 }
 
+impl std::fmt::Debug for Wire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Wire").field("authority", &self.authority).finish_non_exhaustive()
+    }
+}
+
 #[async_trait]
 impl HttpClient for Wire {
     async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
@@ -215,13 +220,24 @@ where
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpStream;
+
     use super::*;
+
+    struct Nowhere;
+
+    #[async_trait]
+    impl Dial for Nowhere {
+        async fn dial(&self, _: &str, _: u16) -> Result<TcpStream, String> {
+            Err("nowhere".to_owned())
+        }
+    }
 
     #[test]
     fn only_the_authority_loses_its_encryption_and_only_the_metadata_service_moves() {
         let loopback = Endpoint::parse("http://127.0.0.1:4711").unwrap();
         let moved = Url::parse("http://127.0.0.1:9").unwrap();
-        let wire = Wire::new(&loopback, None, Some(moved));
+        let wire = Wire::new(&loopback, None, Some(moved), Arc::new(Nowhere));
         for (asked, meant) in [
             ("https://127.0.0.1:4711/t/oauth2/v2.0/token", "http://127.0.0.1:4711/t/oauth2/v2.0/token"),
             ("https://login.microsoftonline.com/t/token", "https://login.microsoftonline.com/t/token"),
@@ -230,7 +246,7 @@ mod tests {
         ] {
             assert_eq!(wire.meant(&Url::parse(asked).unwrap()).as_str(), meant);
         }
-        let real = Wire::new(&Endpoint::https("login.microsoftonline.us"), None, None);
+        let real = Wire::new(&Endpoint::https("login.microsoftonline.us"), None, None, Arc::new(Nowhere));
         let url = Url::parse("https://login.microsoftonline.us/t/token").unwrap();
         assert_eq!(real.meant(&url), url);
     }
