@@ -46,22 +46,23 @@ impl Readiness {
         self.draining.store(true, Ordering::Release);
     }
 
-    /// `Err` says why not. `unproven` names the keys without a token that are alone in serving some model. They keep a
-    /// process from becoming ready; once it was, a token that is lost takes down only its own models.
-    pub fn check(&self, unproven: impl FnOnce() -> Vec<Arc<str>>) -> Result<(), String> {
+    /// `Err` says why not, `Ok` what is to be known all the same. `unproven` names the keys without a token that are alone
+    /// in serving some model. They keep a process from becoming ready. Once it was, a token that is lost takes down only
+    /// its own models, and is told: sending the other requests elsewhere would help nobody.
+    pub fn check(&self, unproven: impl FnOnce() -> Vec<Arc<str>>) -> Result<String, String> {
         if self.draining.load(Ordering::Acquire) {
             return Err("draining".to_owned());
         }
         if !self.configured.load(Ordering::Acquire) {
             return Err("no configuration is live yet".to_owned());
         }
-        if self.proven.load(Ordering::Acquire) {
-            return Ok(());
-        }
         let keys = unproven();
         if keys.is_empty() {
             self.proven.store(true, Ordering::Release);
-            return Ok(());
+            return Ok("ready".to_owned());
+        }
+        if self.proven.load(Ordering::Acquire) {
+            return Ok(format!("ready, but no token now for: {}", keys.join(", ")));
         }
         Err(format!("no token yet for: {}", keys.join(", ")))
     }
@@ -97,7 +98,7 @@ impl Admin {
         match (request.method().as_str(), request.uri().path()) {
             ("GET" | "HEAD", "/healthz") => text(StatusCode::OK, "ok\n"),
             ("GET" | "HEAD", "/readyz") => match self.readiness.check(|| self.snapshot.load().unproven()) {
-                Ok(()) => text(StatusCode::OK, "ready\n"),
+                Ok(what) => text(StatusCode::OK, &format!("{what}\n")),
                 Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("{why}\n")),
             },
             ("GET" | "HEAD", "/metrics") => {

@@ -65,3 +65,25 @@ async fn traps_24_not_ready_until_a_key_that_is_alone_has_its_token() {
     let gateway = Gateway::start(&config).await;
     assert_eq!(gateway.metric("azgate_token_expiry_seconds", &["east"]).await, 0.0);
 }
+
+#[tokio::test]
+async fn readiness_tells_of_a_token_that_is_lost_and_of_its_return() {
+    let azure = issuing(Duration::from_secs(2)).await;
+    let gateway = Gateway::start(&principal(&azure)).await;
+    let said = async || {
+        let answer = get(gateway.admin, "/readyz").await;
+        (answer.status, answer.text().trim().to_owned())
+    };
+    assert_eq!(said().await, (200, "ready".to_owned()));
+    azure.script(&Script::default().then(Rule::new("status=503").path_contains("/token"))).unwrap();
+    let lost = (200, "ready, but no token now for: east".to_owned());
+    let begun = std::time::Instant::now();
+    while said().await != lost {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", said().await);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(gateway.chat(&chat_body("hello")).await.code(), "credential_unavailable");
+    azure.script(&Script::default()).unwrap();
+    wait_until("a token", || gateway.log().matches("has a token").count() == 2).await;
+    assert_eq!(said().await, (200, "ready".to_owned()));
+}
