@@ -61,6 +61,21 @@ impl Callers {
     }
 }
 
+/// So many requests at the same time, each over a connection of its own.
+async fn all_are_served(gateway: &Gateway, count: usize) {
+    let requests: Vec<_> = (0..count).map(|_| tokio::spawn(status(gateway.address))).collect();
+    for request in requests {
+        assert_eq!(request.await.unwrap(), 200);
+    }
+}
+
+async fn status(address: std::net::SocketAddr) -> u16 {
+    let authorization = format!("Bearer {KEY}");
+    let headers = [("authorization", authorization.as_str())];
+    let body = chat_body("hello").to_string();
+    send(address, http::Method::POST, "/v1/chat/completions", &headers, body).await.status
+}
+
 async fn until(what: &str, limit: Duration, mut happened: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !happened() {
@@ -77,19 +92,7 @@ async fn traps_22_a_thousand_requests_without_a_token_make_one_token_request() {
     azure.identity().revoke();
     let before = azure.stats().tokens_asked;
     azure.script(&Script::default().then(Rule::new("delay=700").path_contains("/token"))).unwrap();
-    let requests = (0..1_000).map(|_| {
-        let address = gateway.address;
-        tokio::spawn(async move {
-            let authorization = format!("Bearer {KEY}");
-            let headers = [("authorization", authorization.as_str())];
-            send(address, http::Method::POST, "/v1/chat/completions", &headers, chat_body("hello").to_string())
-                .await
-                .status
-        })
-    });
-    for request in requests.collect::<Vec<_>>() {
-        assert_eq!(request.await.unwrap(), 200);
-    }
+    all_are_served(&gateway, 1_000).await;
     assert_eq!(azure.stats().tokens_asked - before, 1);
 }
 
@@ -98,29 +101,14 @@ async fn traps_22_at_a_cold_start_everybody_waits_for_the_same_token() {
     let azure = issuing(Duration::from_secs(3_600)).await;
     azure.script(&Script::default().then(Rule::new("delay=1500").path_contains("/token"))).unwrap();
     let gateway = Gateway::start_unready(&principal(&azure), &[]).await;
-    let requests: Vec<_> = (0..200)
-        .map(|_| {
-            let address = gateway.address;
-            tokio::spawn(async move {
-                let authorization = format!("Bearer {KEY}");
-                let headers = [("authorization", authorization.as_str())];
-                let body = chat_body("hello").to_string();
-                send(address, http::Method::POST, "/v1/chat/completions", &headers, body).await.status
-            })
-        })
-        .collect();
-    for request in requests {
-        assert_eq!(request.await.unwrap(), 200);
-    }
+    all_are_served(&gateway, 200).await;
     assert_eq!(azure.stats().tokens_asked, 1);
 }
 
-/// `AZGATE_ROTATIONS` and `AZGATE_TOKEN_SECONDS` make it longer: 360 rotations of tokens of 10 s take half an hour and more.
+/// `cargo bench --bench rotations` has the long form.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tokens_rotate_under_load_and_no_caller_meets_a_401() {
-    let number =
-        |name: &str, default: u64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
-    let (rotations, seconds) = (number("AZGATE_ROTATIONS", 8), number("AZGATE_TOKEN_SECONDS", 2));
+    let (rotations, seconds) = (8, 2);
     let azure = issuing(Duration::from_secs(seconds)).await;
     let gateway = Gateway::start(&principal(&azure)).await;
     let callers = Callers::start(&gateway, 25, Duration::from_millis(50));
@@ -129,10 +117,6 @@ async fn tokens_rotate_under_load_and_no_caller_meets_a_401() {
     let (good, bad) = callers.stop().await;
     assert_eq!(bad, 0, "of {good}");
     assert_eq!(azure.stats().tokens_asked, azure.stats().tokens_issued);
-    eprintln!(
-        "{rotations} rotations of {seconds} s, {good} answers, {} upstream 401",
-        azure.stats().tokens_turned_away
-    );
     assert!(good > rotations * 20, "{good}");
 }
 
