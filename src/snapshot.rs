@@ -15,7 +15,7 @@ use crate::base::globs::Globs;
 use crate::base::{KeySet, Label};
 use crate::catalog::Catalog;
 use crate::governance::{Account, Callers, Governor, Prices};
-use crate::objects::Origin;
+use crate::objects::{Origin, Register};
 use crate::pool::{Balance, BreakerRules, Health, Memory, Rotations, Sessions};
 use crate::provider::{Credential, Service};
 use crate::upstream::{Directory, Host, Limits};
@@ -42,6 +42,8 @@ pub struct Snapshot {
     pub direct_exchanges: u32,
     /// Where hosts are; the same in every generation.
     pub directory: Arc<Directory>,
+    /// Who brought what; the same in every generation.
+    pub register: Arc<Register>,
     /// When the configuration came into force, in seconds since 1970.
     pub created: i64,
 }

@@ -65,6 +65,7 @@ pub fn build(file: &File, old: Option<&Snapshot>) -> Snapshot {
         direct_breaker: breaker(&file::CircuitBreaker::default()),
         direct_exchanges: file::NetworkConfig::default().max_conns_per_host,
         directory,
+        register: old.map_or_else(Arc::default, |old| Arc::clone(&old.register)),
         created: Timestamp::now().as_second(),
         governor: Arc::clone(&governor),
     }

@@ -10,7 +10,7 @@ use super::error::{self, ErrorView};
 use super::filter_results;
 use super::sse::{Frame, Frames};
 use super::stream::{ChunkTransform, Progress, Stitch, StreamFault};
-use super::usage::Usage;
+use super::usage::{Background, Usage};
 
 /// What a dialect reads in the data of an event.
 pub trait Events: Send {
@@ -38,6 +38,8 @@ pub struct Noted {
     pub ended: bool,
     /// What was used until now.
     pub usage: Option<Usage>,
+    /// The response that the stream is about, if it is made in the background.
+    pub background: Option<Background>,
 }
 
 #[derive(Default, Debug)]
@@ -104,6 +106,7 @@ impl<E: Events> EchoStream<E> {
         self.progress.error = noted.error.or(self.progress.error.take());
         self.progress.ended |= noted.ended;
         self.progress.usage = noted.usage.or(self.progress.usage);
+        self.progress.background = noted.background.or(self.progress.background.take());
         let mut edits = noted.replaced;
         if let (Some(model), Some(echo)) = (noted.model, &self.echo) {
             edits.push((model, echo.clone()));

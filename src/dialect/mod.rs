@@ -18,6 +18,7 @@ pub mod answer;
 pub mod chat;
 pub mod echo;
 pub mod error;
+pub mod list;
 pub mod media;
 pub mod messages;
 pub mod multipart;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::Dialect;
 use super::error::{self, ErrorView};
 use super::sse::FrameTooLong;
-use super::usage::Usage;
+use super::usage::{Background, Usage};
 
 /// Why a stream can't go on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -48,6 +48,8 @@ pub struct Progress {
     /// The data of an error event.
     pub error: Option<Bytes>,
     pub usage: Option<Usage>,
+    /// The response that the stream is about, if it is made in the background.
+    pub background: Option<Background>,
     pub bytes_out: u64,
 }
 

@@ -13,6 +13,16 @@ pub struct Usage {
     pub reasoning: u64,
 }
 
+/// A response that was made in the background, after the answer to whoever asked for it: its usage stands in the answers
+/// to those who read it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Background {
+    /// As the caller knows it.
+    pub id: String,
+    /// As the upstream calls it.
+    pub model: String,
+}
+
 impl Usage {
     /// Reads the `usage` object of chat completions, completions and embeddings. Counts that are missing or make no
     /// sense are 0; `None` when there is no count at all.

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::account::{Kind, Member, Subject};
+use super::billed::Billed;
 use super::ledgers::Ledgers;
 use super::limits::Limits;
 use super::moment::Clock;
@@ -14,6 +15,7 @@ pub struct Governor {
     pub clock: Clock,
     pub ledgers: Ledgers,
     pub sizes: Sizes,
+    pub billed: Billed,
     /// Where other gateways count too.
     pub shared: Option<Arc<Shared>>,
     worker: Mutex<Option<Worker>>,

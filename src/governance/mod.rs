@@ -2,6 +2,7 @@
 //! what a model's name means; knows no HTTP, and is told the time.
 
 mod account;
+mod billed;
 mod file;
 mod governor;
 mod key;
@@ -17,6 +18,7 @@ mod spending;
 mod window;
 
 pub use account::{Account, Exceeded, Kind, Member, Reservation, Standing, Subject};
+pub use billed::Billed;
 pub use file::{CounterFile, StateError};
 pub use governor::Governor;
 pub use key::{Callers, Denied, VirtualKey, digest};

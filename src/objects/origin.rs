@@ -14,7 +14,7 @@ const BACK: char = '~';
 pub const MARK_LENGTH: usize = FRONT.len() + LENGTH.div_ceil(3) * 4 + 1;
 
 /// A resource, such as one Azure OpenAI account.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Origin(pub(super) [u8; LENGTH]);
 
 impl Origin {

@@ -154,6 +154,8 @@ pub struct Reply {
     pub cause: Option<String>,
     pub stream: bool,
     pub usage: Option<Usage>,
+    /// The model, as the upstream calls it, where the usage is that of an earlier request in the background.
+    pub made_by: Option<String>,
     /// The usage was not reported, but reckoned from what was seen.
     pub usage_estimated: bool,
     pub bytes_in: u64,

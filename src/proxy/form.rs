@@ -60,6 +60,8 @@ impl Form {
             Operation::AudioSpeech => ("audio/speech", Place::Deployment),
             Operation::FileUpload => ("files", Place::V1),
             Operation::BatchCreate => ("batches", Place::V1),
+            Operation::UploadCreate => ("uploads", Place::V1),
+            Operation::VideoCreate => ("videos", Place::V1),
             _ => return None,
         };
         Some(Self { operation, method: Method::POST, path: path.into(), query: String::new(), place })
@@ -77,11 +79,44 @@ impl Form {
             Operation::FileRetrieve => (Method::GET, format!("files/{id}")),
             Operation::FileDelete => (Method::DELETE, format!("files/{id}")),
             Operation::FileContent => (Method::GET, format!("files/{id}/content")),
+            Operation::UploadPart => (Method::POST, format!("uploads/{id}/parts")),
+            Operation::UploadComplete => (Method::POST, format!("uploads/{id}/complete")),
+            Operation::UploadCancel => (Method::POST, format!("uploads/{id}/cancel")),
+            Operation::VideoRetrieve => (Method::GET, format!("videos/{id}")),
+            Operation::VideoDelete => (Method::DELETE, format!("videos/{id}")),
+            Operation::VideoContent => (Method::GET, format!("videos/{id}/content")),
             Operation::BatchRetrieve => (Method::GET, format!("batches/{id}")),
             Operation::BatchCancel => (Method::POST, format!("batches/{id}/cancel")),
             _ => return None,
         };
         Some(Self { operation, method, path: path.into(), query, place: Place::V1 })
+    }
+
+    /// The form of one of the lists of what a resource keeps. `query` is encoded.
+    pub fn of_list(operation: Operation, query: String) -> Self {
+        let path = match operation {
+            Operation::VideoList => "videos",
+            Operation::BatchList => "batches",
+            _ => "files",
+        };
+        Self { operation, method: Method::GET, path: path.into(), query, place: Place::V1 }
+    }
+
+    /// The form of reading one object of such a list, by the resource's own `id`.
+    pub fn of_listed(list: Operation, id: &str) -> Self {
+        let Self { operation, path, .. } = Self::of_list(list, String::new());
+        let path = format!("{path}/{}", azure::segment(id));
+        Self { operation, method: Method::GET, path: path.into(), query: String::new(), place: Place::V1 }
+    }
+
+    /// Whether the operation lists what a resource keeps.
+    pub fn is_list(operation: Operation) -> bool {
+        matches!(operation, Operation::FileList | Operation::BatchList | Operation::VideoList)
+    }
+
+    /// Whether what answers hold the ids of can be listed.
+    pub fn is_listed(operation: Operation) -> bool {
+        Self::has_ids(operation) && !Self::speaks_responses(operation)
     }
 
     /// The same with what passes of the caller's query: clients of Claude ask for beta features there too.
@@ -107,11 +142,17 @@ impl Form {
         Self::of_object(operation, "", String::new()).is_some()
     }
 
+    /// Whether a request about such an object brings a body that matters.
+    pub fn brings_more(operation: Operation) -> bool {
+        matches!(operation, Operation::UploadPart | Operation::UploadComplete)
+    }
+
     /// What the body of a request is, other than an object in JSON.
     pub fn coding(operation: Operation) -> Coding {
+        use Operation::{AudioTranscriptions, AudioTranslations, FileUpload, ImageEdits, UploadPart, VideoCreate};
         match operation {
-            Operation::AudioTranscriptions | Operation::AudioTranslations | Operation::FileUpload => Coding::Form,
-            Operation::ImageEdits => Coding::Either,
+            AudioTranscriptions | AudioTranslations | FileUpload | UploadPart => Coding::Form,
+            ImageEdits | VideoCreate => Coding::Either,
             _ => Coding::Json,
         }
     }
@@ -122,15 +163,27 @@ impl Form {
         matches!(operation, ImageGenerations | ImageEdits | AudioTranscriptions | AudioTranslations | AudioSpeech)
     }
 
-    /// Whether the operation makes something that its resource keeps and that no model has a part in. Such a request is not
-    /// sent again once it may have been taken: there would be two of what was to be one.
+    /// Whether the operation makes something that its resource keeps and that no model has a part in.
     pub fn stores(operation: Operation) -> bool {
-        matches!(operation, Operation::FileUpload | Operation::BatchCreate)
+        matches!(operation, Operation::FileUpload | Operation::UploadCreate | Operation::BatchCreate)
+    }
+
+    /// Whether a request is not sent again once it may have been taken: there would be two of what was to be one.
+    pub fn is_sent_once(operation: Operation) -> bool {
+        Self::stores(operation) || Self::brings_more(operation) || operation == Operation::VideoCreate
+    }
+
+    /// Whether the answer is the content of a file or a video, which may be asked for in parts.
+    pub fn is_content(operation: Operation) -> bool {
+        matches!(operation, Operation::FileContent | Operation::VideoContent)
     }
 
     /// Whether requests and answers hold ids of what a resource keeps.
     pub fn has_ids(operation: Operation) -> bool {
-        Self::speaks_responses(operation) || Self::stores(operation) || Self::is_about_object(operation)
+        Self::speaks_responses(operation)
+            || Self::stores(operation)
+            || Self::is_about_object(operation)
+            || operation == Operation::VideoCreate
     }
 
     /// Whether requests and answers are those of the Responses dialect.

@@ -52,7 +52,7 @@ pub struct Lane<'a> {
 }
 
 /// What an attempt left: shown to the caller if no other attempt takes its place.
-enum Left {
+pub(super) enum Left {
     Answer(Box<Answered>),
     Refusal(Box<Refusal>),
 }
@@ -63,7 +63,7 @@ impl Lane<'_> {
         self.budget.earn();
         let leg = |target: &super::exchange::Target| Leg {
             keys: target.keys.clone(),
-            most_retries: if Form::stores(self.form.operation) { 0 } else { target.provider.retries.most },
+            most_retries: if Form::is_sent_once(self.form.operation) { 0 } else { target.provider.retries.most },
         };
         let mut course = Course::new(self.plan.targets.iter().map(leg).collect());
         let mut picked =
@@ -97,14 +97,14 @@ impl Lane<'_> {
     }
 
     /// Takes the place of the last attempt's key, which was asked and has given nothing.
-    fn hold(&mut self, hold: Option<Reservation>) {
+    pub(super) fn hold(&mut self, hold: Option<Reservation>) {
         if let Some(last) = std::mem::replace(self.key_hold, hold) {
             last.settle(Used::default(), self.snapshot.governor.clock.now());
         }
     }
 
     /// Asks one candidate; once more with another token where an upstream refuses the one it was shown.
-    async fn try_on(&mut self, candidate: &Candidate, waiting: Waiting) -> Result<(Verdict, Left), Stop> {
+    pub(super) async fn try_on(&mut self, candidate: &Candidate, waiting: Waiting) -> Result<(Verdict, Left), Stop> {
         let begun = Instant::now();
         let credential = match self.while_caller_stays(candidate, prove::credential(candidate)).await? {
             Ok(credential) => credential,
@@ -141,7 +141,11 @@ impl Lane<'_> {
     }
 
     /// Waits for something within the request's time, unless the caller leaves.
-    async fn while_caller_stays<F: Future>(&mut self, candidate: &Candidate, future: F) -> Result<F::Output, Stop> {
+    pub(super) async fn while_caller_stays<F: Future>(
+        &mut self,
+        candidate: &Candidate,
+        future: F,
+    ) -> Result<F::Output, Stop> {
         let limit = candidate.provider.timeouts.request;
         let (session, deadline) = (&mut *self.session, self.started + limit);
         let waited = self.reply.waiting(async {
@@ -161,7 +165,7 @@ impl Lane<'_> {
     }
 
     /// An untried key of the present leg, else of the next ones.
-    fn untried(&self, course: &mut Course) -> Option<Picked> {
+    pub(super) fn untried(&self, course: &mut Course) -> Option<Picked> {
         loop {
             let picked = self.pick(course).next(&course.untried());
             if picked.is_some() || !course.next_leg() {
@@ -171,7 +175,7 @@ impl Lane<'_> {
     }
 
     /// The candidate to try next, when there is reason and leave to try again. Waits where it has failed before.
-    async fn another(
+    pub(super) async fn another(
         &mut self,
         course: &mut Course,
         tried: &Candidate,
@@ -225,7 +229,7 @@ impl Lane<'_> {
     }
 
     /// Reads over a short answer that nobody wants, so that its connection can be used again.
-    async fn leave(&self, left: Left) {
+    pub(super) async fn leave(&self, left: Left) {
         let Left::Answer(answered) = left else { return };
         let Answered { mut exchange, whole, .. } = *answered;
         if !whole {
@@ -263,7 +267,7 @@ impl Lane<'_> {
     fn last(&self, refusal: Refusal) -> Refusal {
         let mut refusal = Refusal { tried_again: self.attempts.len() > 1, ..refusal };
         let may_be_there = refusal.code != "upstream_unreachable" && refusal.code != "credential_unavailable";
-        if Form::stores(self.form.operation) && may_be_there {
+        if Form::is_sent_once(self.form.operation) && may_be_there {
             let why = "it was not sent again, since the resource may have taken it";
             refusal.message = format!("{}; {why}", refusal.message).into();
         }
@@ -287,6 +291,7 @@ impl Lane<'_> {
 
     async fn relay(&mut self, candidate: &Candidate, answered: Answered, replaceable: bool) -> Result<(), Stop> {
         let throttled = answered.head.status == StatusCode::TOO_MANY_REQUESTS;
+        let register = Form::is_listed(self.form.operation).then_some(&self.snapshot.register);
         let route = Route {
             received: self.received,
             rules: &self.snapshot.client,
@@ -296,13 +301,14 @@ impl Lane<'_> {
                 echo: self.plan.echo.clone(),
                 hide_usage: answered.hide_usage,
                 translated: answered.reply.clone(),
-                bound: self.plan.objects.outward(candidate.key.origin),
+                bound: self.plan.objects.outward(candidate.key.origin, register),
                 strip_filter_results: self.snapshot.client.strip_filter_results,
             },
             attempts: self.attempts.len(),
             replaceable,
             soonest: throttled.then(|| pick::soonest(self.plan, self.snapshot, self.reserved.demand)).flatten(),
             reserved: self.reserved,
+            billed: &self.snapshot.governor.billed,
             deadline: self.started + candidate.provider.timeouts.request,
             started: self.started,
         };
@@ -328,7 +334,8 @@ impl Lane<'_> {
         prepared: &Prepared,
         waiting: Waiting,
     ) -> Result<Result<Answered, Fault>, Stop> {
-        let mut fresh = false;
+        // A connection that was used before may close under a request, and nobody knows then whether that was taken.
+        let mut fresh = Form::is_sent_once(self.form.operation);
         loop {
             let begun = Instant::now();
             let exchange = exchange(self.connections, candidate, prepared, fresh);

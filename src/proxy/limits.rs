@@ -11,7 +11,7 @@ use super::form::Form;
 use super::pick::Pick;
 use super::refuse::Refusal;
 use crate::dialect::{Members, Operation};
-use crate::governance::{Demand, Estimate, Price, Reservation, Room, Standing, Tokens, Used};
+use crate::governance::{Demand, Estimate, Price, Prices, Reservation, Room, Standing, Tokens, Used};
 use crate::snapshot::Snapshot;
 
 /// Where callers limit the output of a request, in the dialects that have such a limit.
@@ -94,7 +94,7 @@ pub struct Bill {
 }
 
 /// Works out the bill. A caller who left while the upstream was at work is charged for the prompt, which was read.
-pub fn bill(attempts: &[Attempt], reply: &Reply) -> Bill {
+pub fn bill(attempts: &[Attempt], reply: &Reply, prices: &Prices) -> Bill {
     let Some(last) = attempts.last() else { return Bill { tokens: None, cost: Some(0) } };
     let given_up = matches!(last.outcome, "caller_left" | "request_timeout" | "first_byte_timeout");
     let interrupted = reply.usage.is_none() && (given_up || reply.caller_left && last.outcome == "success");
@@ -108,7 +108,8 @@ pub fn bill(attempts: &[Attempt], reply: &Reply) -> Bill {
         }),
         None => interrupted.then(|| Tokens { input: reply.prompt_tokens, ..Tokens::default() }),
     };
-    let price = last.candidate.price;
+    let made_by = || prices.find([reply.made_by.as_deref()?]).copied();
+    let price = last.candidate.price.or_else(made_by);
     Bill { cost: tokens.map_or(Some(0), |tokens| Some(price?.cost(&tokens))), tokens }
 }
 
@@ -121,7 +122,7 @@ impl Bill {
 fn output(operation: Operation, plan: &Plan, snapshot: &Snapshot) -> Estimate {
     // Nothing is made of an object that is there already, nor by counting.
     let counts = matches!(operation, Operation::Embeddings | Operation::CountTokens | Operation::ResponseInputTokens);
-    if counts || Form::is_about_object(operation) || Form::stores(operation) {
+    if counts || Form::is_about_object(operation) || Form::stores(operation) || Form::is_list(operation) {
         return Estimate::default();
     }
     let choices = number(&plan.members, "n").unwrap_or(1).max(1);

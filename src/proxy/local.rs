@@ -15,18 +15,6 @@ use crate::dialect::{Dialect, Operation, query_value};
 use crate::provider::Service;
 use crate::snapshot::Snapshot;
 
-/// Lists of what a resource keeps hold the objects of all its callers, and do not tell whose each is.
-pub fn unlisted(operation: Operation) -> Option<Refusal> {
-    matches!(operation, Operation::FileList | Operation::BatchList).then(|| {
-        let message = format!(
-            "the operation `{}` on provider `azure` is not served: an Azure resource lists the objects of all its callers \
-             without telling whose they are; keep the ids that were answered",
-            operation.name()
-        );
-        Refusal::new(400, "unsupported_operation", message)
-    })
-}
-
 /// Names in one page of the Anthropic-shaped list, unless the caller asks otherwise.
 const PAGE: usize = 20;
 const LARGEST_PAGE: usize = 1_000;
@@ -93,8 +81,17 @@ pub async fn send(
     document: &Value,
     reply: &mut Reply,
 ) -> Result<(), Stop> {
+    send_text(session, received, document.to_string().into_bytes(), reply).await
+}
+
+/// The same of one that is written already.
+pub async fn send_text(
+    session: &mut ServerSession,
+    received: &Received,
+    body: Vec<u8>,
+    reply: &mut Reply,
+) -> Result<(), Stop> {
     let head_only = session.req_header().method == http::Method::HEAD;
-    let body = document.to_string();
     let mut head = ResponseHeader::build(200, Some(4)).map_err(|_| Stop::Cut)?;
     let id = HeaderValue::from_str(&received.id).unwrap_or(HeaderValue::from_static("-"));
     for (name, value) in [
@@ -109,7 +106,7 @@ pub async fn send(
     }
     reply.status = Some(head.status);
     caller_takes(PATIENCE, session.write_response_header(Box::new(head))).await?;
-    let body = if head_only { String::new() } else { body };
+    let body = if head_only { Vec::new() } else { body };
     reply.bytes_out = body.len() as u64;
     caller_takes(PATIENCE, session.write_response_body(body.into(), true)).await
 }

@@ -16,13 +16,16 @@ mod body;
 pub mod connection;
 mod direct;
 mod exchange;
+mod fetch;
 mod foreign;
 mod form;
 mod framing;
 mod judge;
 mod lane;
 mod limits;
+mod lists;
 mod local;
+mod location;
 mod names;
 mod objects;
 mod pick;
@@ -112,9 +115,6 @@ impl Gateway {
         if let Some(document) = local::answer(received, operation, query, caller, &snapshot)? {
             return local::send(session, received, &document, &mut exchange.reply).await;
         }
-        if let Some(refusal) = local::unlisted(operation) {
-            return Err(refusal.into());
-        }
         let (plan, form) = planned(session, operation, received, caller, &snapshot, &mut exchange.reply).await?;
         let plan = &*exchange.plan.insert(plan);
         if let Some(document) = local::count(operation, plan, &snapshot).await? {
@@ -122,7 +122,8 @@ impl Gateway {
         }
         let reserved = limits::reserve(operation, caller, plan, &snapshot, exchange.reply.prompt_tokens).await?;
         let reserved = &*exchange.reserved.insert(reserved);
-        let lane = Lane {
+        let query = session.req_header().uri.query().filter(|_| Form::is_list(operation)).map(str::to_owned);
+        let mut lane = Lane {
             session,
             connections: &self.connections,
             metrics: &self.metrics,
@@ -138,6 +139,10 @@ impl Gateway {
             attempts: &mut exchange.attempts,
             reply: &mut exchange.reply,
         };
+        if Form::is_list(operation) && !matches!(caller, Caller::Direct { .. }) {
+            let page = lists::page(&mut lane, operation, &query.unwrap_or_default()).await?;
+            return local::send_text(lane.session, received, page, lane.reply).await;
+        }
         lane.run().await
     }
 }
@@ -153,20 +158,35 @@ async fn planned(
 ) -> Result<(Plan, Form), Stop> {
     let query = session.req_header().uri.query().unwrap_or_default();
     if Form::is_about_object(operation) {
-        let planned = objects::plan(operation, received, query, caller, snapshot)?;
+        let (mut plan, form) = objects::plan(operation, received, query, caller, snapshot)?;
+        if Form::brings_more(operation) {
+            let reading = reading::Request::new(operation, content_type(session))?;
+            let (body, noted) = receive::body(session, snapshot.largest_body, reading, reply).await?;
+            plan.objects.refer(noted.references)?;
+            plan = Plan { members: noted.members, form: noted.form, body, ..plan };
+        } else {
+            receive::no_body(session, reply).await?;
+        }
+        return Ok((plan, form));
+    }
+    if Form::is_list(operation) {
+        let planned = lists::plan(operation, query, caller, snapshot)?;
         receive::no_body(session, reply).await?;
         return Ok(planned);
     }
     let form = Form::of_model(operation).ok_or_else(|| Refusal::not_served(operation.name(), "azure"))?;
     let form = form.asked_with(query);
-    let content_type = session.get_header(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let reading = reading::Request::new(operation, content_type)?;
+    let reading = reading::Request::new(operation, content_type(session))?;
     let (body, noted) = receive::body(session, snapshot.largest_body, reading, reply).await?;
     let plan = match Form::stores(operation) {
         true => uploads::plan(operation, caller, snapshot, body, noted)?,
         false => plan::make(received, caller, snapshot, body, noted)?,
     };
     Ok((plan, form))
+}
+
+fn content_type(session: &ServerSession) -> &str {
+    session.get_header(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("")
 }
 
 #[async_trait]

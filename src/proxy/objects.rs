@@ -13,12 +13,22 @@ use super::refuse::Refusal;
 use crate::base::KeySet;
 use crate::dialect::Operation;
 use crate::dialect::responses::{Bound, Named, Reference};
-use crate::objects::{MARK_LENGTH, Origin, Seal, Unknown};
+use crate::objects::{MARK_LENGTH, Origin, Register, Seal, Unknown};
 use crate::snapshot::{Provider, Snapshot};
 
 /// Names of a query that go on to the upstream. A closed list: what is not here may be a credential, or a version.
-const PASSED: [&str; 9] =
-    ["stream", "starting_after", "include", "include[]", "include_obfuscation", "limit", "order", "after", "before"];
+const PASSED: [&str; 10] = [
+    "stream",
+    "starting_after",
+    "include",
+    "include[]",
+    "include_obfuscation",
+    "limit",
+    "order",
+    "after",
+    "before",
+    "variant",
+];
 
 /// Names of a query whose values are ids.
 const IDS: [&str; 2] = ["after", "before"];
@@ -28,6 +38,8 @@ const IDS: [&str; 2] = ["after", "before"];
 pub struct Objects {
     /// Of the caller; `None` where ids and content pass as they are.
     seal: Option<Arc<Seal>>,
+    /// The seal is this caller's alone.
+    owned: bool,
     /// The resource that everything referred to belongs to.
     origin: Option<Origin>,
     /// Parts of the body, and what stands there for the upstream.
@@ -40,10 +52,17 @@ pub struct Objects {
 struct Outward {
     seal: Arc<Seal>,
     origin: Origin,
+    /// Where what the caller has seen is kept in mind.
+    register: Option<Arc<Register>>,
 }
 
 impl Bound for Outward {
     fn id(&self, id: &str) -> String {
+        if let Some(register) = &self.register
+            && let Err(error) = register.note(self.seal.trace(self.origin, id))
+        {
+            log::error!("an object cannot be kept in mind and will be missing from lists: {error}");
+        }
         self.seal.close(self.origin, id)
     }
 
@@ -60,13 +79,30 @@ impl Objects {
             Caller::Virtual(_) | Caller::Anonymous => Some(Seal::shared()),
             Caller::Direct { .. } => None,
         };
-        Self { seal: seal.map(Arc::new), ..Self::default() }
+        let owned = !share && matches!(caller, Caller::Virtual(_));
+        Self { seal: seal.map(Arc::new), owned, ..Self::default() }
     }
 
-    /// How the caller knows what the resource at `origin` makes.
-    pub fn outward(&self, origin: Origin) -> Option<Arc<dyn Bound>> {
-        let seal = Arc::clone(self.seal.as_ref()?);
-        Some(Arc::new(Outward { seal, origin }))
+    /// Whether the caller may know of its own objects only.
+    pub fn are_owned(&self) -> bool {
+        self.owned
+    }
+
+    /// Whether the caller may know of an object of the resource at `origin`.
+    pub fn own(&self, origin: Origin, id: &str, register: &Register) -> bool {
+        let own = || self.seal.as_ref().is_some_and(|seal| register.knows(seal.trace(origin, id)));
+        !self.owned || own()
+    }
+
+    /// How the caller knows what the resource at `origin` makes. In the `register` it is kept in mind for lists.
+    pub fn outward(&self, origin: Origin, register: Option<&Arc<Register>>) -> Option<Arc<dyn Bound>> {
+        let (seal, register) = (Arc::clone(self.seal.as_ref()?), register.filter(|_| self.owned).map(Arc::clone));
+        Some(Arc::new(Outward { seal, origin, register }))
+    }
+
+    /// The resource of an object, and its own id there.
+    pub fn open(&self, id: &str) -> Result<(Origin, String), Refusal> {
+        self.seal.as_ref().and_then(|seal| seal.open(id).ok()).ok_or_else(|| not_found(id))
     }
 
     /// The upstream's own id of the object that the path names.
@@ -107,7 +143,9 @@ impl Objects {
                 Reference::ToolModel => {}
                 Reference::Conversation if self.seal.is_some() => return Err(conversation()),
                 Reference::Conversation => {}
-                Reference::PreviousResponse | Reference::Item | Reference::File => self.open_id(named)?,
+                Reference::PreviousResponse | Reference::Item | Reference::File | Reference::Part => {
+                    self.open_id(named)?
+                }
                 Reference::Encrypted => self.open_content(&named)?,
             }
         }
@@ -133,7 +171,7 @@ impl Objects {
             // Callers may give their own items ids of their own making.
             (Err(Unknown::Unsealed), Reference::Item) => return Ok(()),
             (Err(Unknown::Foreign), Reference::Item) => return Err(item_not_found(&named.text)),
-            (Err(_), Reference::File) => return Err(not_found(&named.text)),
+            (Err(_), Reference::File | Reference::Part) => return Err(not_found(&named.text)),
             (Err(_), _) => return Err(previous_not_found(&named.text)),
         };
         self.bind(origin)?;

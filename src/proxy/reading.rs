@@ -14,6 +14,7 @@ use crate::dialect::multipart::{self, Multipart};
 use crate::dialect::responses::{Bound, Named, References, ResponsesAnswer, ResponsesStream};
 use crate::dialect::stream::ChunkTransform;
 use crate::dialect::translate;
+use crate::dialect::usage::Background;
 use crate::dialect::{Members, Operation, Peek, Usage};
 
 /// Top-level members of a request that the gateway acts on.
@@ -29,6 +30,7 @@ const FIELDS: &[&str] = &[
     "max_completion_tokens",
     "max_output_tokens",
     "n",
+    "purpose",
 ];
 
 /// The same of a form. The gateway's own fields are for bodies in JSON.
@@ -150,12 +152,12 @@ impl Reading {
     /// Whether an answer of that media type is sound, pictures or plain text: nothing is read in it, and it passes as it
     /// comes.
     pub fn is_for_machines(&self, media: &str) -> bool {
-        self.operation == Operation::FileContent || (Form::makes_media(self.operation) && media != "application/json")
+        Form::is_content(self.operation) || (Form::makes_media(self.operation) && media != "application/json")
     }
 
     /// Whether the length of an answer that passes as it comes is worth more to its caller than its first bytes at once.
     pub fn keeps_length(&self) -> bool {
-        self.operation == Operation::FileContent
+        Form::is_content(self.operation)
     }
 
     /// Reads the usage of an answer that is not changed; `None` where every answer is.
@@ -175,6 +177,14 @@ impl Plain {
         match self {
             Self::Chat(answer) => answer.feed(chunk),
             Self::Responses(answer) => answer.feed(chunk),
+        }
+    }
+
+    /// The response that the answer is about, if it was made in the background.
+    pub fn background(&self) -> Option<Background> {
+        match self {
+            Self::Chat(_) => None,
+            Self::Responses(answer) => answer.background(),
         }
     }
 

@@ -12,9 +12,11 @@ use super::foreign::{self, Foreign};
 use super::reading::Reading;
 use super::refuse::{Refusal, Stop};
 use super::waits::{caller_leaves, caller_takes, until};
-use super::{limits, stream};
+use super::{limits, location, stream};
 use crate::azure;
+use crate::dialect::usage::{Background, Usage};
 use crate::dialect::{Dialect, filter_results, translate};
+use crate::governance::Billed;
 use crate::snapshot::ClientRules;
 use crate::telemetry::Metrics;
 use crate::upstream::{self, Connections};
@@ -39,6 +41,7 @@ pub struct Route<'a> {
     /// Until the first of the keys' gates opens, when all are closed.
     pub soonest: Option<Duration>,
     pub reserved: &'a Reserved,
+    pub billed: &'a Billed,
     pub deadline: Instant,
     pub started: Instant,
 }
@@ -121,8 +124,11 @@ impl Relay<'_> {
             return self.foreign(&head, foreign?).await;
         }
         if editable {
+            let background = answer.background();
             let (edited, usage) = answer.finish(rope);
-            self.reply.usage = usage.filter(|_| self.route.reading.counts());
+            if self.is_own(usage, background) {
+                self.reply.usage = usage;
+            }
             rope = edited;
             if self.route.reading.strip_filter_results
                 && let Some(stripped) = filter_results::remove(&joined(rope.clone()))
@@ -136,6 +142,15 @@ impl Relay<'_> {
         self.begin(out).await?;
         self.send_all(rope).await?;
         self.end().await
+    }
+
+    /// Whether the usage of an answer is this request's own: what is read again was counted when it was made, but for what
+    /// was made in the background, which is counted by who first sees it complete.
+    pub fn is_own(&mut self, usage: Option<Usage>, background: Option<Background>) -> bool {
+        let Some(made) = background else { return self.route.reading.counts() };
+        let first = usage.is_some() && self.route.billed.is_first(&made.id);
+        self.reply.made_by = first.then_some(made.model);
+        first
     }
 
     /// An answer in other words than the upstream's.
@@ -211,7 +226,11 @@ impl Relay<'_> {
         for (name, value) in &upstream.headers {
             // A caller with limits is told of those; Azure's are shared by all callers of a key and say nothing to him.
             let of_others = limited && name.as_str().starts_with("x-ratelimit-");
-            if azure::passes_to_caller(name.as_str()) && !of_others {
+            if location::is_told_by(name.as_str()) {
+                let here = location::here(value, self.route.reading.bound.as_deref());
+                // A name that was one a moment ago, and a value made to be one.
+                here.into_iter().for_each(|here| drop(head.append_header(name.clone(), here)));
+            } else if azure::passes_to_caller(name.as_str()) && !of_others {
                 // The name and value were headers a moment ago.
                 let _ = head.append_header(name.clone(), value.clone());
             }

@@ -239,7 +239,7 @@ fn head(
 ) -> Result<RequestHeader, Refusal> {
     let invalid = unbuildable;
     // Other answers are made anew each time, and have no parts to go on from.
-    let asks_for_range = form.operation == Operation::FileContent;
+    let asks_for_range = Form::is_content(form.operation);
     let mut head = RequestHeader::build(form.method.clone(), target.as_bytes(), Some(12)).map_err(invalid)?;
     let key = &candidate.key;
     head.insert_header(header::HOST, key.host.authority.as_str()).map_err(invalid)?;

@@ -179,9 +179,9 @@ fn close(exchange: &mut Exchange) -> Bill {
     let (reserved, key_hold) = (exchange.reserved.take(), exchange.key_hold.take());
     let Some(plan) = &exchange.plan else { return Bill { tokens: None, cost: Some(0) } };
     let (attempts, reply, snapshot) = (&exchange.attempts, &mut exchange.reply, &exchange.snapshot);
-    let bill = limits::bill(attempts, reply);
+    let bill = limits::bill(attempts, reply, &snapshot.prices);
     limits::settle(reserved, key_hold, &bill, attempts, snapshot);
-    if let Some(usage) = reply.usage.filter(|_| !reply.usage_estimated) {
+    if let Some(usage) = reply.usage.filter(|_| !reply.usage_estimated && reply.made_by.is_none()) {
         snapshot.governor.sizes.learn(plan.model_label.id(), usage.output);
     }
     if let (None, Some(Counts { input, .. })) = (reply.usage, bill.tokens) {

@@ -247,7 +247,7 @@ fn sign_of_life(dialect: Dialect) -> Bytes {
 
 /// What the stream reported, or else what was seen of it: one token an event is how these streams are cut.
 fn settle_usage(relay: &mut Relay<'_>, progress: &Progress) {
-    if !relay.route.reading.counts() {
+    if !relay.is_own(progress.usage, progress.background.clone()) {
         return;
     }
     relay.reply.usage = progress.usage;

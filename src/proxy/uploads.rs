@@ -1,4 +1,4 @@
-//! Stage 3 for what a resource is to keep: files, and batches of the requests in them.
+//! Stage 3 for what a resource is to keep: files, whole or in parts, and batches of the requests in them.
 
 use std::sync::Arc;
 
@@ -21,8 +21,8 @@ const BATCH: &str = "batch";
 /// Different models that the lines of one file may name.
 const MOST_MODELS: usize = 64;
 
-/// Decides where a new file or batch goes. A batch goes where its file is; a file of requests to keys that serve all of their
-/// models; any other file to one of the first provider's keys.
+/// Decides where a new file, upload or batch goes. A batch goes where its file is; a file of requests to keys that serve all of their
+/// models; any other file, and an upload in parts, to one of the first provider's keys.
 pub fn plan(
     operation: Operation,
     caller: &Caller,
@@ -46,6 +46,12 @@ pub fn plan(
             target
         }
         Some(_) => anywhere(key, snapshot)?,
+        None if operation == Operation::UploadCreate => {
+            if members.last("purpose").and_then(|purpose| purpose.as_str()).as_deref() == Some(BATCH) {
+                return Err(batch_in_parts());
+            }
+            anywhere(key, snapshot)?
+        }
         None if objects.are_bound() => {
             let bound =
                 (0..snapshot.providers.len()).find_map(|place| objects::target(place, caller, &objects, snapshot));
@@ -57,6 +63,13 @@ pub fn plan(
         }
     };
     Ok(Plan { model_label: label, members, form, body, ..Plan::about_object(vec![target], objects, snapshot) })
+}
+
+/// The models of the lines must be known before the file is with a resource, where any deployment could be named.
+fn batch_in_parts() -> Refusal {
+    let message = "a file of purpose `batch` is uploaded whole, with `POST /v1/files`: the models that its lines name are \
+                   resolved and authorised there, and a part may end within a line";
+    Refusal::new(400, "field_not_supported", message).param("purpose")
 }
 
 /// The keys that serve every model that the lines name.

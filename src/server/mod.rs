@@ -109,6 +109,10 @@ impl Process {
             let governor = Arc::clone(&snapshot.load().governor);
             Counters::open(&path, governor, metrics.limits.state_save_success.clone())
         });
+        let counters = counters.transpose()?.map(Arc::new);
+        if let Some(path) = counters::directory(&file.server) {
+            snapshot.load().register.open(&path).map_err(StartError::Objects)?;
+        }
         let live = Arc::clone(&snapshot);
         metrics.watch_keys(move || readings::of(&live.load(), Instant::now()));
         metrics.config_generation.set(1);
@@ -120,7 +124,7 @@ impl Process {
             start: start.clone(),
             server,
             snapshot,
-            counters: counters.transpose()?.map(Arc::new),
+            counters,
             census: Arc::new(Census::new(&file.server, Arc::clone(&metrics))),
             metrics,
             certificate: certificate.map(Arc::new),

@@ -28,6 +28,8 @@ pub enum StartError {
     Tls(String),
     #[error(transparent)]
     State(#[from] crate::governance::StateError),
+    #[error("cannot keep in mind who brought which object: {0}")]
+    Objects(std::io::Error),
 }
 
 /// What the process listens on.

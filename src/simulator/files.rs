@@ -1,19 +1,21 @@
-//! Files and batches of the simulated Azure: kept by one resource, unknown to every other, and open to all of its callers.
+//! Files, whole and in parts, and batches of the simulated Azure: kept by one resource, unknown to every other, and open to all of its callers.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header, request};
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Content};
 use super::body::Fields;
 use super::errors::Refusal;
 use super::form::File;
+use super::page;
+use super::uploads::{Parts, Upload};
 use super::words;
 
-const PURPOSES: [&str; 6] = ["assistants", "batch", "evals", "fine-tune", "user_data", "vision"];
+pub const PURPOSES: [&str; 6] = ["assistants", "batch", "evals", "fine-tune", "user_data", "vision"];
 const ENDPOINTS: [&str; 4] = ["/chat/completions", "/v1/chat/completions", "/v1/responses", "/v1/embeddings"];
 
 /// What can be done with files and batches.
@@ -24,6 +26,7 @@ pub enum Files {
     Retrieve(String),
     Delete(String),
     Content(String),
+    Parts(Parts),
     BatchCreate,
     BatchList,
     BatchRetrieve(String),
@@ -37,8 +40,9 @@ pub struct FileStore {
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+pub struct Kept {
     files: BTreeMap<String, (Value, Bytes)>,
+    pub uploads: BTreeMap<String, Upload>,
     batches: BTreeMap<String, Value>,
 }
 
@@ -47,23 +51,24 @@ impl FileStore {
     pub fn answer(
         &self,
         what: &Files,
-        headers: &HeaderMap,
+        head: &request::Parts,
         body: &Map<String, Value>,
         files: &[File],
         exists: impl Fn(&str) -> bool,
     ) -> Result<Answer, Refusal> {
-        let mut kept = self.kept();
+        let (mut kept, query) = (self.kept(), head.uri.query().unwrap_or_default());
         let answer = match what {
-            Files::Upload => kept.upload(body, files)?,
-            Files::List => list(kept.files.values().map(|(file, _)| file.clone())),
+            Files::Upload => return kept.upload(body, files).map(|file| made(&file, head)),
+            Files::Parts(what) => kept.in_parts(what, body, files)?,
+            Files::List => page::of(kept.files.values().map(|(file, _)| file.clone()).collect(), query)?,
             Files::Retrieve(id) => kept.file(id)?.0.clone(),
             Files::Delete(id) => {
                 kept.files.remove(id).ok_or_else(|| missing("File", id))?;
                 json!({"id": id, "object": "file", "deleted": true})
             }
-            Files::Content(id) => return Ok(content(&kept.file(id)?.1, headers)),
+            Files::Content(id) => return Ok(content(&kept.file(id)?.1, &head.headers)),
             Files::BatchCreate => kept.batch(body, exists)?,
-            Files::BatchList => list(kept.batches.values().cloned()),
+            Files::BatchList => page::of(kept.batches.values().cloned().collect(), query)?,
             Files::BatchRetrieve(id) => kept.progress(id)?,
             Files::BatchCancel(id) => {
                 let batch = kept.batches.get_mut(id).ok_or_else(|| missing("Batch", id))?;
@@ -95,7 +100,7 @@ impl Kept {
         Ok(self.keep(&file.name, purpose, file.content.clone().into()))
     }
 
-    fn keep(&mut self, name: &str, purpose: &str, content: Bytes) -> Value {
+    pub fn keep(&mut self, name: &str, purpose: &str, content: Bytes) -> Value {
         let id = words::id("file-", 32);
         let file = json!({
             "id": id, "object": "file", "bytes": content.len(), "created_at": words::now(), "filename": name,
@@ -162,7 +167,7 @@ fn lines(content: &[u8]) -> Result<Vec<Value>, Refusal> {
 }
 
 /// A file, or the range of it that was asked for (`bytes=a-b`).
-fn content(bytes: &Bytes, headers: &HeaderMap) -> Answer {
+pub fn content(bytes: &Bytes, headers: &HeaderMap) -> Answer {
     let asked =
         headers.get(header::RANGE).and_then(|value| value.to_str().ok()?.strip_prefix("bytes=")?.split_once('-'));
     let range = asked.and_then(|(from, to)| {
@@ -181,12 +186,18 @@ fn content(bytes: &Bytes, headers: &HeaderMap) -> Answer {
     answer
 }
 
-fn list(all: impl Iterator<Item = Value>) -> Value {
-    let all: Vec<Value> = all.collect();
-    let id = |item: Option<&Value>| item.map(|item| item["id"].clone());
-    json!({"object": "list", "data": all, "has_more": false, "first_id": id(all.first()), "last_id": id(all.last())})
+/// A file that was made, and where the resource says that it is: an address of its own.
+fn made(file: &Value, head: &request::Parts) -> Answer {
+    let classic = !head.uri.path().starts_with("/openai/v1/");
+    let mut answer = Answer::json(if classic { 201 } else { 200 }, file.to_string());
+    let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    let id = file["id"].as_str().unwrap_or_default();
+    if let Ok(location) = HeaderValue::try_from(format!("https://{host}/openai/files/{id}")) {
+        answer.headers.insert(header::LOCATION, location);
+    }
+    answer
 }
 
-fn missing(what: &str, id: &str) -> Refusal {
+pub fn missing(what: &str, id: &str) -> Refusal {
     Refusal::missing(&format!("No such {what} object: {id}"))
 }

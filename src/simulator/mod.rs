@@ -45,6 +45,7 @@ mod line;
 mod media;
 mod model_rules;
 mod models;
+mod page;
 mod quota;
 mod record;
 mod resource;
@@ -59,6 +60,8 @@ mod simulation;
 mod sse;
 mod tls;
 mod tools;
+mod uploads;
+mod videos;
 mod wire;
 mod words;
 

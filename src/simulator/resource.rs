@@ -27,6 +27,7 @@ use super::quota::{Exceeded, Quota};
 use super::responses::{self, ResponseRequest, Store};
 use super::routes::{self, Operation, Responses, Route, Surface};
 use super::settings::{Deployment, Kind, Settings};
+use super::videos::VideoStore;
 
 /// A resource: keys and deployments.
 #[derive(Debug)]
@@ -36,6 +37,7 @@ pub struct Resource {
     deployments: RwLock<BTreeMap<String, Arc<Deployed>>>,
     responses: Store,
     files: FileStore,
+    videos: VideoStore,
 }
 
 /// A deployment and what is left of its limits.
@@ -96,6 +98,7 @@ impl Resource {
             deployments: RwLock::default(),
             responses: Store::default(),
             files: FileStore::default(),
+            videos: VideoStore::default(),
         };
         settings.deployments.iter().cloned().for_each(|deployment| resource.add_deployment(deployment));
         resource
@@ -135,7 +138,13 @@ impl Resource {
                 let empty = Map::new();
                 let body = asked.body.as_ref().unwrap_or(&empty);
                 let exists = |name: &str| self.deployments().iter().any(|deployment| deployment.name == name);
-                return self.files.answer(what, &asked.head.headers, body, &asked.files, exists);
+                return self.files.answer(what, asked.head, body, &asked.files, exists);
+            }
+            Operation::Videos(what)
+                if let Some(answer) =
+                    self.videos.stored(what, &asked.head.headers, asked.head.uri.query().unwrap_or_default())? =>
+            {
+                return Ok(answer);
             }
             Operation::Responses(kept) if let Some(answer) = self.stored(kept, asked.head.uri.query())? => {
                 return Ok(answer);
@@ -148,7 +157,13 @@ impl Resource {
         let answer = body_and_kind(asked, &deployed.deployment, &route.operation).and_then(|body| {
             let (deployment, surface, headers) = (&deployed.deployment, &route.surface, &asked.head.headers);
             let call = Call { deployment, surface, body, headers, oddities, tokens };
-            deployed.operate(&call, &route.operation, &asked.files, &self.responses)
+            match &route.operation {
+                Operation::Videos(_) => {
+                    deployed.admit(1, &call, &route.operation)?;
+                    self.videos.create(&call)
+                }
+                operation => deployed.operate(&call, operation, &asked.files, &self.responses),
+            }
         });
         let standing = deployed.quota().standing();
         let mut answer = match answer {
@@ -244,7 +259,9 @@ impl Deployed {
                 media::answer(*what, call, files)
             }
             Operation::CountTokens => Ok(MessagesRequest::counted(call)?.count()),
-            Operation::Models | Operation::Model(_) | Operation::Files(_) => Err(Refusal::resource_not_found()),
+            Operation::Models | Operation::Model(_) | Operation::Files(_) | Operation::Videos(_) => {
+                Err(Refusal::resource_not_found())
+            }
         }
     }
 
@@ -276,6 +293,7 @@ fn body_and_kind<'a>(
         Operation::Media(Media::Images | Media::ImageEdits) => Kind::Image,
         Operation::Media(Media::Transcription | Media::Translation) => Kind::Transcription,
         Operation::Media(Media::Speech) => Kind::Speech,
+        Operation::Videos(_) => Kind::Video,
         _ => Kind::Chat,
     };
     if (deployment.kind == Kind::Messages) != (wanted == Kind::Messages) {

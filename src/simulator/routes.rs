@@ -6,6 +6,8 @@ use http::Method;
 use super::errors::Refusal;
 use super::files::Files;
 use super::media::Media;
+use super::uploads::Parts;
+use super::videos::Videos;
 
 /// Dated versions that the simulated resource knows.
 const DATED: [&str; 18] = [
@@ -59,6 +61,7 @@ pub enum Operation {
     Responses(Responses),
     Media(Media),
     Files(Files),
+    Videos(Videos),
 }
 
 /// What can be done with responses.
@@ -86,6 +89,7 @@ impl Operation {
             Self::Responses(_) => "Responses_Create",
             Self::Media(_) => "Media_Create",
             Self::Files(_) => "Files_Create",
+            Self::Videos(_) => "Videos_Create",
         }
     }
 
@@ -103,6 +107,7 @@ impl Operation {
             Self::Media(Media::Transcription | Media::Translation) => "audioTranscription",
             Self::Media(Media::Speech) => "textToSpeech",
             Self::Files(_) => "files",
+            Self::Videos(_) => "videoGeneration",
         }
     }
 
@@ -113,6 +118,8 @@ impl Operation {
             Self::Files(
                 Files::List | Files::Retrieve(_) | Files::Content(_) | Files::BatchList | Files::BatchRetrieve(_),
             ) => (Method::GET, "GET"),
+            Self::Videos(Videos::List | Videos::Retrieve(_) | Videos::Content(_)) => (Method::GET, "GET"),
+            Self::Videos(Videos::Delete(_)) => (Method::DELETE, "GET, DELETE"),
             Self::Files(Files::Delete(_)) => (Method::DELETE, "GET, DELETE"),
             Self::Responses(Responses::Delete(_)) => (Method::DELETE, "GET, DELETE"),
             _ => (Method::POST, "POST"),
@@ -160,7 +167,9 @@ pub fn find(method: &Method, path: &str, query: Option<&str>) -> Result<Route, R
             Route { surface: Surface::Claude, operation: Operation::CountTokens }
         }
         ["openai", "deployments", name, rest @ ..] => classic(operation(method, rest), Some(decode(name)), version)?,
-        ["openai", rest @ ..] if matches!(rest.first(), Some(&("models" | "responses" | "files" | "batches"))) => {
+        ["openai", rest @ ..]
+            if matches!(rest.first(), Some(&("models" | "responses" | "files" | "uploads" | "batches"))) =>
+        {
             classic(operation(method, rest), None, version)?
         }
         _ => return Err(Refusal::resource_not_found()),
@@ -206,7 +215,8 @@ fn operation(method: &Method, rest: &[&str]) -> Option<Operation> {
         ["audio", "transcriptions"] => Operation::Media(Media::Transcription),
         ["audio", "translations"] => Operation::Media(Media::Translation),
         ["audio", "speech"] => Operation::Media(Media::Speech),
-        ["files" | "batches", ..] => Operation::Files(files(method, rest)?),
+        ["files" | "uploads" | "batches", ..] => Operation::Files(files(method, rest)?),
+        ["videos", ..] => Operation::Videos(videos(method, rest)?),
         ["responses", rest @ ..] => Operation::Responses(match rest {
             [] => Responses::Create,
             ["compact"] => Responses::Compact,
@@ -228,10 +238,25 @@ fn files(method: &Method, rest: &[&str]) -> Option<Files> {
         ["files", id] if *method == Method::DELETE => Files::Delete(decode(id)),
         ["files", id] => Files::Retrieve(decode(id)),
         ["files", id, "content"] => Files::Content(decode(id)),
+        ["uploads"] => Files::Parts(Parts::Create),
+        ["uploads", id, "parts"] => Files::Parts(Parts::Add(decode(id))),
+        ["uploads", id, "complete"] => Files::Parts(Parts::Complete(decode(id))),
+        ["uploads", id, "cancel"] => Files::Parts(Parts::Cancel(decode(id))),
         ["batches"] if *method == Method::POST => Files::BatchCreate,
         ["batches"] => Files::BatchList,
         ["batches", id] => Files::BatchRetrieve(decode(id)),
         ["batches", id, "cancel"] => Files::BatchCancel(decode(id)),
+        _ => return None,
+    })
+}
+
+fn videos(method: &Method, rest: &[&str]) -> Option<Videos> {
+    Some(match rest {
+        ["videos"] if *method == Method::POST => Videos::Create,
+        ["videos"] => Videos::List,
+        ["videos", id] if *method == Method::DELETE => Videos::Delete(decode(id)),
+        ["videos", id] => Videos::Retrieve(decode(id)),
+        ["videos", id, "content"] => Videos::Content(decode(id)),
         _ => return None,
     })
 }

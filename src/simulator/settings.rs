@@ -57,6 +57,7 @@ pub enum Kind {
     /// Transcripts and translations.
     Transcription,
     Speech,
+    Video,
     /// Claude.
     Messages,
 }
@@ -107,6 +108,7 @@ impl Default for Settings {
             ("whisper", Kind::Transcription),
             ("gpt-4o-transcribe", Kind::Transcription),
             ("tts", Kind::Speech),
+            ("sora-2", Kind::Video),
         ];
         let completion = [("gpt-35-turbo-instruct", "gpt-35-turbo-instruct-0914")];
         let messages = [

@@ -1,14 +1,12 @@
-//! Each operation with each way to prove who asks: exactly one header carries a credential, and the right one.
+//! Tokens of Entra ID: for which scopes, for which keys, and what becomes of a key without one.
 
 use std::time::Duration;
 
-use azgate::simulator::identity::{Application, IdentitySettings};
+use azgate::simulator::identity::IdentitySettings;
 use azgate::simulator::{Recorded, Rule, Running, Script, Settings};
 use serde_json::{Value, json};
 
 use crate::support::*;
-
-pub const CERTIFICATE: &str = include_str!("certificates/application.pem");
 
 /// A simulated Azure whose tokens live for so long.
 pub async fn issuing(lifetime: Duration) -> Running {
@@ -34,67 +32,8 @@ pub fn data_plane(azure: &Running) -> Vec<Recorded> {
     azure.recorded().into_iter().filter(|request| !request.path.ends_with("/token")).collect()
 }
 
-fn headers<'a>(request: &'a Recorded, name: &str) -> Vec<&'a str> {
+pub fn headers<'a>(request: &'a Recorded, name: &str) -> Vec<&'a str> {
     request.headers.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str()).collect()
-}
-
-/// The operations that are served, each as a plain request.
-fn operations() -> Vec<(&'static str, Value)> {
-    vec![
-        ("/v1/chat/completions", chat_body("hello")),
-        ("/v1/chat/completions", stream_body("hello")),
-        ("/v1/completions", json!({"model": "Instruct", "prompt": "hello"})),
-        ("/v1/embeddings", json!({"model": "embed", "input": "hello"})),
-        ("/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21", chat_body("hello")),
-    ]
-}
-
-#[tokio::test]
-async fn traps_23_every_operation_shows_exactly_one_credential_by_every_method() {
-    let azure = issuing(Duration::from_secs(3_600)).await;
-    azure.identity().register(Application::new("cert-client").certificate(CERTIFICATE));
-    let mut with_secret = principal(&azure);
-    with_secret["providers"]["azure"]["keys"][0]["value"] = json!("canary-key-that-is-not-used");
-    let mut with_certificate = principal(&azure);
-    let entra = &mut with_certificate["providers"]["azure"]["keys"][0]["azure_key_config"];
-    entra.as_object_mut().unwrap().remove("client_secret");
-    entra["client_id"] = json!("cert-client");
-    entra["client_certificate"] = json!("env.CERTIFICATE");
-    let mut of_host = principal(&azure);
-    for name in ["tenant_id", "client_id", "client_secret"] {
-        of_host["providers"]["azure"]["keys"][0]["azure_key_config"].as_object_mut().unwrap().remove(name);
-    }
-    let metadata = azure.base_url();
-    for (config, client) in [
-        (config(&azure.base_url()), None),
-        (with_secret, Some("sim-client")),
-        (with_certificate, Some("cert-client")),
-        (of_host, Some("sim-system-assigned")),
-    ] {
-        for version in ["2024-10-21", "v1"] {
-            let mut config = config.clone();
-            config["providers"]["azure"]["keys"][0]["azure_key_config"]["api_version"] = json!(version);
-            let variables = [("CERTIFICATE", CERTIFICATE), ("AZURE_POD_IDENTITY_AUTHORITY_HOST", metadata.as_str())];
-            let gateway = Gateway::start_with(&config, &variables).await;
-            for (path, body) in operations() {
-                azure.clear();
-                let answer = gateway.post(path, &[], body.to_string()).await;
-                assert_eq!(answer.status, 200, "{client:?} {version} {path}: {}", answer.text());
-                let sent = data_plane(&azure);
-                let [request] = sent.as_slice() else { panic!("{sent:?}") };
-                let (keys, tokens) = (headers(request, "api-key"), headers(request, "authorization"));
-                assert!(headers(request, "x-api-key").is_empty());
-                match client {
-                    None => assert_eq!((keys, tokens.len()), (vec!["sim-key"], 0)),
-                    Some(client) => {
-                        assert!(keys.is_empty() && tokens.len() == 1, "{keys:?} {tokens:?}");
-                        let token = tokens[0].strip_prefix("Bearer ").expect("a bearer token");
-                        assert_eq!(azure.identity().read(token).expect("a token of the simulator").appid, client);
-                    }
-                }
-            }
-        }
-    }
 }
 
 #[tokio::test]

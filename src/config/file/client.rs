@@ -25,8 +25,8 @@ pub struct Client {
     pub forward_headers: Vec<String>,
     /// Whether Azure's content-filter annotations are removed from answers.
     pub strip_content_filter_results: bool,
-    /// Whether callers may use each other's stored responses. When false, an id is worth something to the virtual key that
-    /// got it only; changing this makes earlier ids unknown.
+    /// Whether callers may use each other's stored responses, files, batches and videos. When false, an id is worth
+    /// something to the virtual key that got it only; changing this makes earlier ids unknown.
     pub share_objects: bool,
     /// Whether answers carry `x-azgate-key`, `x-azgate-deployment` and `x-azgate-attempts`.
     pub routing_headers: bool,

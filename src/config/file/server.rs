@@ -45,8 +45,9 @@ pub struct Server {
     pub trusted_proxies: Vec<IpNet>,
     /// Where the addresses of upstreams are looked up.
     pub dns: Dns,
-    /// Directory for what must survive a restart: counters, budgets, logs. Without it, the directory that systemd
-    /// names in `$STATE_DIRECTORY`; without that too, nothing is saved. A change takes effect at the next start.
+    /// Directory for what must survive a restart: counters, budgets, who brought which file, logs. Without it, the
+    /// directory that systemd names in `$STATE_DIRECTORY`; without that too, nothing is saved. A change takes effect at
+    /// the next start.
     pub state_directory: Option<PathBuf>,
 }
 

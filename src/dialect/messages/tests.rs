@@ -62,6 +62,7 @@ fn everything_passes_but_the_model_is_echoed() {
             ended: true,
             error: None,
             usage: Some(usage),
+            background: None,
             bytes_out: out.len() as u64
         }
     );

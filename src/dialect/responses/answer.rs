@@ -1,5 +1,5 @@
-//! Plain answers about what a resource keeps, to a caller of the same dialect: a response, a list of items, a file, a batch,
-//! or a word on a deletion.
+//! Plain answers about what a resource keeps, to a caller of the same dialect: a response, a list of items, a file, an upload,
+//! a batch, a video, or a word on a deletion.
 //!
 //! Tolerant: a body that is not JSON passes as it is.
 
@@ -10,22 +10,26 @@ use bytes::Bytes;
 
 use super::super::places::{Place, Places};
 use super::super::splice::{Piece, apply};
-use super::super::usage::Usage;
+use super::super::usage::{Background, Usage};
 use super::Bound;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Tag {
     Model,
     Id,
+    /// The id of what the answer is about.
+    OwnId,
     Encrypted,
     Usage,
+    Background,
 }
 
 static ID: Place<Tag> = Place::noted(Tag::Id);
 static ITEM: Place<Tag> = Place::object(&[("id", &ID), ("encrypted_content", &Place::noted(Tag::Encrypted))]);
 static ITEMS: Place<Tag> = Place::array(&ITEM);
 static ANSWER: Place<Tag> = Place::object(&[
-    ("id", &ID),
+    ("id", &Place::noted(Tag::OwnId)),
+    ("background", &Place::noted(Tag::Background)),
     ("previous_response_id", &ID),
     ("model", &Place::noted(Tag::Model)),
     ("usage", &Place::noted(Tag::Usage)),
@@ -34,6 +38,9 @@ static ANSWER: Place<Tag> = Place::object(&[
     ("data", &ITEMS),
     ("first_id", &ID),
     ("last_id", &ID),
+    // An upload in parts, and the file that it becomes.
+    ("upload_id", &ID),
+    ("file", &Place::object(&[("id", &ID)])),
     // A batch and its files.
     ("input_file_id", &ID),
     ("output_file_id", &ID),
@@ -59,6 +66,16 @@ impl ResponsesAnswer {
         self.places.feed(chunk);
     }
 
+    /// The response that the answer is about, if it was made in the background.
+    pub fn background(&self) -> Option<Background> {
+        let found = |tag| self.places.found().iter().find(|found| found.tag == tag);
+        let text = |tag| found(tag).and_then(|found| self.places.plain(found)).unwrap_or_default();
+        found(Tag::Background).filter(|found| self.places.text(found) == b"true")?;
+        let id = text(Tag::OwnId);
+        let id = self.bound.as_ref().map_or_else(|| id.to_owned(), |bound| bound.id(id));
+        Some(Background { id, model: text(Tag::Model).to_owned() })
+    }
+
     /// The answer for the caller, as slices of `rope`, and the tokens it reports.
     pub fn finish(self, rope: Vec<Bytes>) -> (Vec<Bytes>, Option<Usage>) {
         let (mut edits, mut usage) = (Vec::new(), None);
@@ -72,7 +89,7 @@ impl ResponsesAnswer {
                     let inside = found.value.start + 1;
                     edits.push((inside..inside, bound.mark()));
                 }
-                (Tag::Id, Some(bound), _) if is_text => {
+                (Tag::Id | Tag::OwnId, Some(bound), _) if is_text => {
                     let id = self.places.plain(found).map(|id| format!("\"{}\"", bound.id(id)));
                     edits.extend(id.map(|id| (found.value.clone(), id.into())));
                 }

@@ -9,7 +9,7 @@ use super::super::Dialect;
 use super::super::echo::{Events, Noted};
 use super::super::error::ErrorView;
 use super::super::places::{Found, Place, Places};
-use super::super::usage::Usage;
+use super::super::usage::{Background, Usage};
 use super::Bound;
 
 /// What is looked for.
@@ -24,6 +24,7 @@ enum Tag {
     Id,
     Encrypted,
     Usage,
+    Background,
     /// The error of an `error` event.
     Error,
     /// The error of a response.
@@ -44,6 +45,7 @@ static RESPONSE: Place<Tag> = Place::object(&[
     ("model", &Place::noted(Tag::Model)),
     ("created_at", &Place::noted(Tag::Created)),
     ("usage", &Place::noted(Tag::Usage)),
+    ("background", &Place::noted(Tag::Background)),
     ("error", &Place::noted(Tag::Failure)),
     ("output", &Place::array(&OUTPUT)),
 ]);
@@ -85,6 +87,8 @@ pub struct ResponsesEvents {
     next: u64,
     /// An `error` event came, which tells more than the response that failed.
     told: bool,
+    /// The response is made in the background.
+    background: bool,
 }
 
 impl ResponsesEvents {
@@ -98,6 +102,7 @@ impl ResponsesEvents {
             created: None,
             next: 0,
             told: false,
+            background: false,
         }
     }
 
@@ -130,6 +135,7 @@ impl ResponsesEvents {
                 }
             }
             Tag::Created => self.created = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()),
+            Tag::Background => self.background = text == b"true",
             Tag::Usage => seen.noted.usage = Usage::from_responses(text),
             Tag::Error => seen.error = Some(Bytes::copy_from_slice(text)),
             Tag::Failure => seen.failure = Some(Bytes::copy_from_slice(text)),
@@ -217,19 +223,19 @@ impl Events for ResponsesEvents {
             "response.completed" | "response.incomplete" => seen.noted.ended = true,
             _ => {}
         }
+        if self.background && (seen.noted.ended || seen.kind == "response.created") {
+            seen.noted.background = Some(Background { id: unquoted(&self.response), model: unquoted(&self.model) });
+        }
         Some(seen.noted)
     }
 
     /// The dialect's own ending: the response, which failed. Its number follows the last one that the caller saw.
     fn broken(&self, _: Dialect, error: &ErrorView<'_>) -> Bytes {
-        let text = |json: &Option<Bytes>| {
-            json.as_ref().and_then(|json| serde_json::from_slice::<String>(json).ok()).unwrap_or_default()
-        };
         let event = json!({
             "type": "response.failed",
             "sequence_number": self.next,
             "response": {
-                "id": text(&self.response),
+                "id": unquoted(&self.response),
                 "object": "response",
                 "created_at": self.created.unwrap_or_default(),
                 "status": "failed",
@@ -237,7 +243,7 @@ impl Events for ResponsesEvents {
                 "incomplete_details": null,
                 "instructions": null,
                 "metadata": {},
-                "model": text(&self.model),
+                "model": unquoted(&self.model),
                 "output": [],
                 "parallel_tool_calls": true,
                 "tool_choice": "auto",
@@ -247,6 +253,11 @@ impl Events for ResponsesEvents {
         });
         format!("event: response.failed\ndata: {event}\n\n").into()
     }
+}
+
+/// The text of a JSON string.
+fn unquoted(json: &Option<Bytes>) -> String {
+    json.as_ref().and_then(|json| serde_json::from_slice::<String>(json).ok()).unwrap_or_default()
 }
 
 /// Only what a stream has to do with: the bound form of ids is a caller's.

@@ -19,6 +19,8 @@ pub enum Reference {
     Encrypted,
     /// A file that was uploaded.
     File,
+    /// A part of an upload.
+    Part,
     ToolKind,
     ToolModel,
 }
@@ -33,6 +35,10 @@ static TOOL: Place<Reference> =
 static REQUEST: Place<Reference> = Place::object(&[
     // Of a batch.
     ("input_file_id", &Place::noted(Reference::File)),
+    // Of an upload that is completed.
+    ("part_ids", &Place::array(&Place::noted(Reference::Part))),
+    // Of a video.
+    ("input_reference", &Place::object(&[("file_id", &Place::noted(Reference::File))])),
     ("previous_response_id", &Place::noted(Reference::PreviousResponse)),
     ("conversation", &Place::noted(Reference::Conversation)),
     ("input", &Place::array(&ITEM)),

@@ -75,6 +75,7 @@ fn azure_particulars_pass_and_the_model_is_echoed() {
         ended: true,
         error: None,
         usage: Some(usage),
+        background: None,
         bytes_out: out.len() as u64,
     };
     assert_eq!(progress, expected);

@@ -89,6 +89,7 @@ fn models_ids_and_reasoning_are_the_callers_and_nothing_else_changes() {
         ended: true,
         error: None,
         usage: Some(usage),
+        background: None,
         bytes_out: out.len() as u64,
     };
     assert_eq!(progress, expected);
@@ -221,11 +222,25 @@ fn recorded_streams_change_only_in_model_ids_and_reasoning() {
         assert_eq!(progress.usage.is_some(), input.contains("\"input_tokens\""), "{path}");
 
         let (out, bound) = run(bound(), input.as_bytes(), &[11, 1, 500]);
-        assert_eq!(bound, Progress { bytes_out: out.len() as u64, ..progress }, "{path}");
+        let background = bound.background.clone();
+        assert_eq!(background.is_some(), progress.background.is_some(), "{path}");
+        assert_eq!(bound, Progress { bytes_out: out.len() as u64, background, ..progress }, "{path}");
         let untouched = |text: &str| text.replace(['~', '^'], "").replace("azure/GPT-5", "MODEL");
         let models = input.split("\"model\":\"").skip(1).filter_map(|rest| rest.split('"').next());
         let expected = models
             .fold(input.clone(), |text, model| text.replace(&format!("\"model\":\"{model}\""), "\"model\":\"MODEL\""));
         assert_eq!(untouched(&out).trim_end(), untouched(&expected).trim_end(), "{path}");
     }
+}
+
+#[test]
+fn a_response_of_the_background_is_told_with_its_id_and_its_model() {
+    let event = |background: bool| {
+        format!(
+            "event: response.completed\ndata: {{\"type\":\"response.completed\",\"sequence_number\":1,\"response\":{{\"id\":\"resp_1\",\"model\":\"gpt-5-2025-08-07\",\"background\":{background},\"usage\":{{\"input_tokens\":1,\"output_tokens\":2}}}}}}\n\n"
+        )
+    };
+    let told = |background| run(bound(), event(background).as_bytes(), &[usize::MAX]).1.background;
+    let expected = Background { id: "~resp_1".to_owned(), model: "gpt-5-2025-08-07".to_owned() };
+    assert_eq!((told(true), told(false)), (Some(expected), None));
 }
