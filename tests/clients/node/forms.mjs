@@ -14,7 +14,8 @@ const FORMS = {
   'Azure baseURL': (url) => [AzureOpenAI, { ...AZURE, baseURL: `${url}/openai` }],
 };
 
-export const UPSTREAMS = ['classic', 'v1'];
+// The last of them shows a token of Entra ID where the others show an API key.
+export const UPSTREAMS = ['classic', 'v1', 'entra'];
 
 export function client(stack, form, { model = 'gpt-4o', key = 'any', ...options } = {}) {
   const [Class, place] = FORMS[form](stack.gateway, model);

@@ -2,14 +2,17 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { after, before } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const TOP = fileURLToPath(new URL('../../../', import.meta.url));
 const BINARY = process.env.AZGATE_BIN ?? `${TOP}target/debug/azgate`;
-const VIRTUAL_KEYS = ['any', 'classic', 'v1', 'refused', 'narrow', 'expired', 'disabled', 'spent', 'small', 'single', 'ample'];
+const VIRTUAL_KEYS = ['any', 'classic', 'v1', 'entra', 'refused', 'narrow', 'expired', 'disabled', 'spent', 'small', 'single', 'ample'];
 
 // Starts both for the tests of one file. The addresses are there once the first test runs.
 export function startStack() {
@@ -22,7 +25,8 @@ export function startStack() {
 async function start(stack) {
   const [sim, gateway, admin] = await Promise.all([freePort(), freePort(), freePort()]);
   Object.assign(stack, { simulator: `http://${sim}`, gateway: `http://${gateway}`, admin: `http://${admin}` });
-  const env = { ...process.env, SIM_URL: stack.simulator, SIM_KEY: 'sim-key', SIM_WRONG_KEY: 'wrong-key' };
+  const env = { ...process.env, SIM_URL: stack.simulator, SIM_KEY: 'sim-key', SIM_WRONG_KEY: 'wrong-key', SIM_SECRET: 'sim-secret' };
+  stack.state = env.STATE_DIRECTORY = await mkdtemp(join(tmpdir(), 'azgate-'));
   for (const name of VIRTUAL_KEYS) {
     env[`VK_${name.toUpperCase()}`] = stack.keys[name] = randomBytes(32).toString('base64url');
   }
@@ -36,6 +40,7 @@ async function stop(stack) {
   for (const child of stack.processes.reverse()) {
     if (child.exitCode === null && child.kill('SIGTERM')) await once(child, 'exit');
   }
+  await rm(stack.state, { recursive: true });
 }
 
 function run(stack, args, env) {

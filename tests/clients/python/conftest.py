@@ -13,6 +13,8 @@ from stack import Stack, StartFailed
 NEEDED = {"test_langchain.py": "langchain_openai", "test_anthropic.py": "anthropic"}
 collect_ignore = [test for test, package in NEEDED.items() if not importlib.util.find_spec(package)]
 LOOP = asyncio.Runner()
+API_KEYS = itertools.product(FORMS, ("classic", "v1"), (False, True))
+CASES = [*API_KEYS, *itertools.product(FORMS, ("entra",), (False,))]
 
 
 @pytest.fixture(scope="session")
@@ -32,9 +34,9 @@ def _id(case) -> str:
     return f"{'async' if asynchronous else 'sync'} {form} to {upstream}"
 
 
-@pytest.fixture(params=itertools.product(FORMS, ("classic", "v1"), (False, True)), ids=_id)
+@pytest.fixture(params=CASES, ids=_id)
 def sdk(request, stack) -> Sdk:
-    """Every client form, synchronous and asynchronous, in front of a classic and of a v1 key."""
+    """Every client form in front of each kind of key; synchronous and asynchronous where the key is an API key."""
     form, upstream, asynchronous = request.param
     return Sdk(stack.gateway, stack.keys[upstream], form, asynchronous)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[3]
 BINARY = os.environ.get("AZGATE_BIN", str(TOP / "target/debug/azgate"))
 CONFIG = TOP / "tests/clients/azgate.json"
-VIRTUAL_KEYS = ("any", "classic", "v1", "refused", "narrow", "expired", "disabled", "spent", "small", "single", "ample")
+VIRTUAL_KEYS = ("any", "classic", "v1", "entra", "refused", "narrow", "expired", "disabled", "spent", "small", "single", "ample")
 
 
 class StartFailed(Exception):
@@ -35,7 +35,8 @@ class Stack:
         self.simulator, self.gateway, self.admin = (f"http://127.0.0.1:{port}" for port in ports)
         self.keys = {name: secrets.token_urlsafe(32) for name in VIRTUAL_KEYS}
         environment = {f"VK_{name.upper()}": key for name, key in self.keys.items()}
-        environment |= {"SIM_URL": self.simulator, "SIM_KEY": "sim-key", "SIM_WRONG_KEY": "wrong-key"}
+        environment |= {"SIM_URL": self.simulator, "SIM_KEY": "sim-key", "SIM_WRONG_KEY": "wrong-key", "SIM_SECRET": "sim-secret"}
+        environment["STATE_DIRECTORY"] = str(self.folder / "state")
         sim, gateway, admin = (f"127.0.0.1:{port}" for port in ports)
         self._spawn("simulator", ["simulate", "--listen", sim], {})
         run = ["run", "--config", str(CONFIG), "--listen", gateway, "--admin-listen", admin]

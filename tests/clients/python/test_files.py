@@ -5,7 +5,7 @@ import json
 import openai
 import pytest
 
-from forms import done
+from forms import done, events
 
 MODEL = "gpt-4o"
 
@@ -28,6 +28,7 @@ async def test_a_batch_runs_with_the_models_of_its_lines_resolved(sdk):
     options = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
     batch = await done(client.batches.create(input_file_id=file.id, **options))
     assert batch.input_file_id == file.id
+    assert batch.id in [listed.id for listed in await events(client.batches.list(limit=20))]
     finished = await done(client.batches.retrieve(batch.id))
     assert finished.status == "completed" and finished.errors is None
     answers = (await done(client.files.content(finished.output_file_id))).text
@@ -35,7 +36,28 @@ async def test_a_batch_runs_with_the_models_of_its_lines_resolved(sdk):
     assert (await done(client.batches.cancel(batch.id))).status == "cancelling"
 
 
-async def test_lists_are_refused(one):
-    with pytest.raises(openai.BadRequestError) as refused:
-        await done(one.client(MODEL).files.list())
-    assert refused.value.code == "unsupported_operation"
+async def test_own_files_are_listed_page_by_page(sdk):
+    files = sdk.client(MODEL).files
+    made = {(await done(files.create(file=("a.txt", b"text"), purpose="user_data"))).id for _ in range(3)}
+    listed = [file.id for file in await events(files.list(limit=2))]
+    assert made <= set(listed) and len(listed) == len(set(listed))
+    for id in made:
+        assert (await done(files.delete(id))).deleted
+    assert not made & {file.id for file in await events(files.list(purpose="user_data"))}
+
+
+async def test_what_others_brought_is_not_listed(one, stack):
+    client = one.with_key(stack.keys["narrow"]).client(MODEL)
+    assert [await events(objects.list()) for objects in (client.files, client.batches, client.videos)] == [[], [], []]
+
+
+async def test_an_upload_in_parts_becomes_a_file(sdk):
+    client = sdk.client(MODEL)
+    asked = {"filename": "a.txt", "purpose": "user_data", "bytes": 8, "mime_type": "text/plain"}
+    upload = await done(client.uploads.create(**asked))
+    parts = [await done(client.uploads.parts.create(upload.id, data=data)) for data in (b"some", b"more")]
+    finished = await done(client.uploads.complete(upload.id, part_ids=[part.id for part in parts]))
+    assert finished.status == "completed" and finished.id == upload.id
+    assert (await done(client.files.content(finished.file.id))).content == b"somemore"
+    other = await done(client.uploads.create(**asked))
+    assert (await done(client.uploads.cancel(other.id))).status == "cancelled"

@@ -1,8 +1,11 @@
-"""Images and audio through every client form: forms and JSON, plain answers, streams and bytes."""
+"""Images, audio and videos through every client form: forms and JSON, plain answers, streams and bytes."""
+
+import openai
+import pytest
 
 from forms import done, events
 
-PAINTER, EAR, VOICE = "gpt-image-1", "whisper", "tts"
+PAINTER, EAR, VOICE, FILM = "gpt-image-1", "whisper", "tts", "sora-2"
 SOUND = ("a.wav", b"RIFF\r\n--not a boundary\r\n\x00\xff" * 1000)
 
 
@@ -30,3 +33,16 @@ async def test_images_are_made_and_edited(sdk):
     picture = ("i.png", b"\x89PNG\r\n\x1a\n", "image/png")
     edited = await done(images.edit(model=PAINTER, prompt="A dot", image=picture))
     assert edited.data[0].b64_json
+
+
+async def test_a_video_is_made_watched_and_deleted(sdk):
+    videos = sdk.client(FILM).videos
+    made = await done(videos.create(model=FILM, prompt="A dot", seconds="4"))
+    assert made.model == FILM and made.status == "queued"
+    assert made.id in [video.id for video in await events(videos.list(limit=20))]
+    while (await done(videos.retrieve(made.id))).status != "completed":
+        pass
+    assert len((await done(videos.download_content(made.id))).content) == 400_000
+    assert (await done(videos.delete(made.id))).deleted
+    with pytest.raises(openai.NotFoundError):
+        await done(videos.retrieve(made.id))
