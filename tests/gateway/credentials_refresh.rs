@@ -105,6 +105,26 @@ async fn traps_22_at_a_cold_start_everybody_waits_for_the_same_token() {
     assert_eq!(azure.stats().tokens_asked, 1);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn traps_22_a_thousand_requests_at_the_natural_end_of_a_token_make_one_token_request() {
+    let azure = issuing(Duration::from_secs(4)).await;
+    let mut config = principal(&azure);
+    // The last moment that can be configured, and an issuer that takes until after the end.
+    config["providers"]["azure"]["keys"][0]["azure_key_config"]["token_refresh_after"] = json!(0.9);
+    let gateway = Gateway::start(&config).await;
+    assert_eq!(gateway.chat(&chat_body("hello")).await.status, 200);
+    azure.identity().live_for(Duration::from_secs(3_600));
+    azure.script(&Script::default().then(Rule::new("delay=3000").path_contains("/token"))).unwrap();
+    let left = async || gateway.metric("azgate_token_expiry_seconds", &["key=\"east\""]).await;
+    while left().await > 0.0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    all_are_served(&gateway, 1_000).await;
+    let stats = azure.stats();
+    assert_eq!((stats.tokens_asked, stats.tokens_issued, stats.tokens_turned_away), (2, 2, 0));
+    assert!(left().await > 3_000.0);
+}
+
 /// `cargo bench --bench rotations` has the long form.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tokens_rotate_under_load_and_no_caller_meets_a_401() {

@@ -37,7 +37,7 @@ impl Identity {
             return Err(Refused::unknown_resource(resource));
         }
         let (token, _) = self.issue(id, resource);
-        let seconds = self.settings.lifetime.as_secs();
+        let seconds = self.lifetime().as_secs();
         let mut document =
             json!({"token_type": "Bearer", "expires_in": seconds, "ext_expires_in": seconds, "access_token": token});
         if let Some(refresh) = self.settings.refresh_in {

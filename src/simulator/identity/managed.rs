@@ -84,7 +84,7 @@ impl Identity {
             "client_id": id,
         });
         if host != Host::AppService {
-            document["expires_in"] = json!(self.settings.lifetime.as_secs().to_string());
+            document["expires_in"] = json!(self.lifetime().as_secs().to_string());
             document["not_before"] = json!(format!("{}", claims.nbf.floor()));
         }
         Ok(Answer::json(200, document.to_string()))

@@ -74,6 +74,8 @@ pub struct Counters {
 pub struct Identity {
     settings: IdentitySettings,
     applications: RwLock<Vec<Application>>,
+    /// Of the tokens that are issued from now on.
+    lifetime: RwLock<Duration>,
     signer: Signer,
     pub counters: Counters,
 }
@@ -83,6 +85,7 @@ impl Identity {
         Self {
             settings: settings.clone(),
             applications: RwLock::new(settings.applications.clone()),
+            lifetime: RwLock::new(settings.lifetime),
             signer: Signer::new(),
             counters: Counters::default(),
         }
@@ -136,6 +139,15 @@ impl Identity {
         self.signer.revoke();
     }
 
+    /// Tokens that are issued from now on live for so long.
+    pub fn live_for(&self, lifetime: Duration) {
+        *self.lifetime.write().unwrap_or_else(PoisonError::into_inner) = lifetime;
+    }
+
+    fn lifetime(&self) -> Duration {
+        *self.lifetime.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Adds an application, or replaces the one of the same id.
     pub fn register(&self, application: Application) {
         let mut applications = self.applications.write().unwrap_or_else(PoisonError::into_inner);
@@ -149,6 +161,7 @@ impl Identity {
     }
 
     fn issue(&self, application: &str, resource: &str) -> (String, Claims) {
-        self.signer.issue(application, resource, &self.settings)
+        let settings = IdentitySettings { lifetime: self.lifetime(), ..self.settings.clone() };
+        self.signer.issue(application, resource, &settings)
     }
 }
