@@ -19,6 +19,8 @@ pub enum Api {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deployment {
     pub name: Arc<str>,
+    /// The model behind it, where the configuration tells: what it costs goes by that.
+    pub model: Option<Arc<str>>,
     pub family: Family,
     pub api: Api,
 }
@@ -26,7 +28,7 @@ pub struct Deployment {
 impl Deployment {
     /// A deployment that is called by its own name.
     pub fn literal(name: &str) -> Self {
-        Self { name: name.into(), family: Family::of(name), api: Api::Responses }
+        Self { name: name.into(), model: None, family: Family::of(name), api: Api::Responses }
     }
 }
 

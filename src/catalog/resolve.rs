@@ -226,9 +226,18 @@ fn groups(keys: &[KeyNames]) -> Vec<Group> {
 
 impl KeyNames {
     /// The family and API of a configured alias are its own business; a name tells its family only by itself.
-    pub fn alias(target: &str, family: Option<Family>, api: super::Api, alias: &str) -> Deployment {
-        let told = [alias, target].into_iter().map(Family::of).find(|family| *family == Family::Anthropic);
-        Deployment { name: target.into(), family: family.or(told).unwrap_or(Family::OpenAi), api }
+    /// `model` is what is said to be behind the target.
+    pub fn alias(
+        target: &str,
+        family: Option<Family>,
+        api: super::Api,
+        alias: &str,
+        model: Option<&str>,
+    ) -> Deployment {
+        let names = [alias, target].into_iter().chain(model);
+        let told = names.map(Family::of).find(|family| *family == Family::Anthropic);
+        let family = family.or(told).unwrap_or(Family::OpenAi);
+        Deployment { name: target.into(), model: model.map(Arc::from), family, api }
     }
 }
 

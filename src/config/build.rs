@@ -2,6 +2,8 @@
 
 mod limits;
 
+pub use limits::prices;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -57,7 +59,7 @@ pub fn build(file: &File, old: Option<&Snapshot>) -> Snapshot {
         largest_body: u64::from(file.server.max_request_body_mb) * 1024 * 1024,
         trusted_proxies: file.server.trusted_proxies.clone(),
         callers: Callers::new(callers.collect::<Vec<_>>()),
-        prices: limits::prices(&file.pricing),
+        prices: prices(&file.pricing),
         catalog: Catalog::new(names),
         providers,
         fallbacks: Fallbacks::new(file.fallbacks.iter().map(|(model, others)| (model, others.as_slice()))),
@@ -90,25 +92,34 @@ fn client(client: &file::Client) -> ClientRules {
     }
 }
 
-/// The keys of a provider. One of type `openai_compatible` without any is asked without a credential.
-fn keys(name: &str, settings: &file::Provider) -> Vec<file::Key> {
-    if settings.keys.is_empty() && settings.kind() == ProviderKind::OpenaiCompatible {
-        return vec![file::Key { name: name.to_owned(), ..file::Key::default() }];
-    }
-    settings.keys.clone()
+/// A key and where it leads.
+struct Addressed {
+    key: file::Key,
+    endpoint: Endpoint,
+}
+
+/// The keys of a provider. One of type `openai_compatible` without any is asked without a credential. A key that leads
+/// nowhere is none; validation lets no such key pass.
+fn keys(name: &str, settings: &file::Provider) -> Vec<Addressed> {
+    let own = match settings.keys.is_empty() && settings.kind() == ProviderKind::OpenaiCompatible {
+        true => vec![file::Key { name: name.to_owned(), ..file::Key::default() }],
+        false => settings.keys.clone(),
+    };
+    let addressed = |key: file::Key| Some(Addressed { endpoint: endpoint(&key, settings)?, key });
+    own.into_iter().filter_map(addressed).collect()
 }
 
 fn provider(
     name: &str,
     settings: &file::Provider,
-    keys: &[file::Key],
+    keys: &[Addressed],
     old: Option<&Snapshot>,
     lasting: &mut Lasting,
 ) -> Provider {
     let old = old.and_then(|old| old.providers.iter().find(|provider| &*provider.name == name));
-    let weights: Vec<f64> = keys.iter().map(|key| key.weight).collect();
+    let weights: Vec<f64> = keys.iter().map(|key| key.key.weight).collect();
     let same_keys = |old: &&Arc<Provider>| {
-        old.keys.len() == keys.len() && old.keys.iter().zip(keys).all(|(old, key)| *old.name == *key.name)
+        old.keys.len() == keys.len() && old.keys.iter().zip(keys).all(|(old, key)| *old.name == *key.key.name)
     };
     let same = old.filter(same_keys);
     let turns = same.map(|old| &old.rotations).filter(|rotations| rotations.serves(&weights));
@@ -146,16 +157,16 @@ fn service(kind: ProviderKind) -> Service {
     }
 }
 
-fn tiers(keys: &[file::Key]) -> Vec<KeySet> {
+fn tiers(keys: &[Addressed]) -> Vec<KeySet> {
     let mut tiers: BTreeMap<u32, KeySet> = BTreeMap::new();
     for (index, key) in keys.iter().enumerate() {
-        tiers.entry(key.priority).or_default().insert(index);
+        tiers.entry(key.key.priority).or_default().insert(index);
     }
     tiers.into_values().collect()
 }
 
 fn provider_keys(
-    keys: &[file::Key],
+    keys: &[Addressed],
     settings: &file::Provider,
     old: Option<&Provider>,
     lasting: &mut Lasting,
@@ -174,10 +185,10 @@ fn provider_keys(
     built
 }
 
-fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provider>, lasting: &mut Lasting) -> Key {
+fn provider_key(key: &Addressed, settings: &file::Provider, old: Option<&Provider>, lasting: &mut Lasting) -> Key {
+    let Addressed { key, endpoint } = key;
     let network = &settings.network_config;
     let service = service(settings.kind());
-    let endpoint = endpoint(key, settings);
     let address = lasting.directory.address(&endpoint.host, endpoint.port, Reach::Any);
     let rules = Rules {
         connect_timeout: network.connect_timeout_in_seconds,
@@ -191,18 +202,18 @@ fn provider_key(key: &file::Key, settings: &file::Provider, old: Option<&Provide
         |(name, value): (&str, &Secret)| Some((HeaderName::from_bytes(name.as_bytes()).ok()?, sensitive(value)?));
     let proof = proof(key, network, service, &mut lasting.caches);
     // A key is the same key while its name, endpoint and credential are.
-    let same = |old: &&Arc<Key>| *old.name == *key.name && old.host.endpoint == endpoint && old.proof == proof;
+    let same = |old: &&Arc<Key>| *old.name == *key.name && old.host.endpoint == *endpoint && old.proof == proof;
     let same = old.and_then(|old| old.keys.iter().find(same));
     // Which account of another service a credential belongs to is not known, so the key's name stands for it.
     let origin = match service {
-        Service::Azure => Origin::new(&azure::resource(&endpoint)),
-        Service::OpenAi | Service::Anthropic => Origin::new(&format!("{}#{}", azure::resource(&endpoint), key.name)),
+        Service::Azure => Origin::new(&azure::resource(endpoint)),
+        Service::OpenAi | Service::Anthropic => Origin::new(&format!("{}#{}", azure::resource(endpoint), key.name)),
     };
     Key {
         name: key.name.as_str().into(),
         origin,
         label: Label::new(&key.name),
-        host: Arc::new(Host::new(endpoint, address, rules)),
+        host: Arc::new(Host::new(endpoint.clone(), address, rules)),
         proof,
         version: key.azure_key_config.as_ref().map_or(ApiVersion::V1, |azure| azure.api_version.clone()),
         memory: same.map(|old| Arc::clone(&old.memory)).unwrap_or_default(),
@@ -219,31 +230,14 @@ fn sensitive(secret: &Secret) -> Option<HeaderValue> {
     Some(value)
 }
 
-fn endpoint(key: &file::Key, settings: &file::Provider) -> Endpoint {
-    let base = || settings.network_config.base_url.clone();
+/// Services with one address for everybody have theirs in `base_url` by now.
+fn endpoint(key: &file::Key, settings: &file::Provider) -> Option<Endpoint> {
     match settings.kind() {
-        ProviderKind::Azure => {
-            let own = key.azure_key_config.as_ref().and_then(|azure| azure.endpoint.clone());
-            own.unwrap_or_else(|| unset_endpoint(&key.name))
+        ProviderKind::Azure => key.azure_key_config.as_ref()?.endpoint.clone(),
+        ProviderKind::Openai | ProviderKind::Anthropic | ProviderKind::OpenaiCompatible => {
+            settings.network_config.base_url.clone()
         }
-        ProviderKind::Openai => base().unwrap_or_else(|| Endpoint::https("api.openai.com")),
-        ProviderKind::Anthropic => base().unwrap_or_else(|| Endpoint::https("api.anthropic.com")),
-        ProviderKind::OpenaiCompatible => base().unwrap_or_else(|| unset_endpoint(&key.name)),
     }
-}
-
-/// Validation asks every Azure key for an endpoint; should one come without, requests to it fail to resolve.
-fn unset_endpoint(key: &str) -> Endpoint {
-    Endpoint::parse(&format!(
-        "https://{}.invalid",
-        key.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-")
-    ))
-    .unwrap_or_else(|_| Endpoint {
-        scheme: crate::base::Scheme::Https,
-        host: "invalid".into(),
-        port: 443,
-        base_path: String::new(),
-    })
 }
 
 fn breaker(breaker: &file::CircuitBreaker) -> BreakerRules {
@@ -283,14 +277,14 @@ fn timeouts(network: &file::NetworkConfig) -> Timeouts {
     }
 }
 
-fn provider_names(name: &str, settings: &file::Provider, keys: &[file::Key]) -> ProviderNames {
+fn provider_names(name: &str, settings: &file::Provider, keys: &[Addressed]) -> ProviderNames {
     // On Azure the names tell; the others have one family each, whatever their models are called.
     let family = match service(settings.kind()) {
         Service::Azure => None,
         Service::OpenAi => Some(Family::OpenAi),
         Service::Anthropic => Some(Family::Anthropic),
     };
-    ProviderNames { name: name.into(), family, keys: keys.iter().map(|key| key_names(key, family)).collect() }
+    ProviderNames { name: name.into(), family, keys: keys.iter().map(|key| key_names(&key.key, family)).collect() }
 }
 
 fn key_names(key: &file::Key, only: Option<Family>) -> KeyNames {
@@ -303,7 +297,8 @@ fn key_names(key: &file::Key, only: Option<Family>) -> KeyNames {
             Some(file::UpstreamApi::Chat) => Api::Chat,
             Some(file::UpstreamApi::Responses) | None => Api::Responses,
         };
-        (name.to_ascii_lowercase().into(), KeyNames::alias(&alias.model_id, family, api, name))
+        let deployment = KeyNames::alias(&alias.model_id, family, api, name, alias.model_name.as_deref());
+        (name.to_ascii_lowercase().into(), deployment)
     };
     let aliases: HashMap<Box<str>, _> = key.aliases.iter().map(alias).collect();
     let spelled = key.aliases.names().chain(key.models.literals()).map(Arc::from).collect();

@@ -18,6 +18,17 @@ pub struct Price {
     pub cache_write: u64,
     pub output: u64,
     pub reasoning: u64,
+    /// What changes with a long prompt.
+    pub long: Option<Long>,
+}
+
+/// What all tokens of a request cost whose input is larger, in percent of the usual price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Long {
+    /// Input tokens, cached ones included.
+    pub above: u64,
+    pub input_percent: u64,
+    pub output_percent: u64,
 }
 
 /// Tokens of one request. `cached_input` and `cache_write` are parts of `input`; `reasoning` is a part of `output`.
@@ -49,24 +60,28 @@ impl Price {
         let Tokens { input, cached_input, cache_write, output, reasoning } = *tokens;
         let plain = input.saturating_sub(cached_input).saturating_sub(cache_write);
         let spoken = output.saturating_sub(reasoning);
+        let long = self.long.filter(|long| input > long.above);
+        let (inward, outward) = long.map_or((100, 100), |long| (long.input_percent, long.output_percent));
         let kinds = [
-            (plain, self.input),
-            (cached_input, self.cached_input),
-            (cache_write, self.cache_write),
-            (spoken, self.output),
-            (reasoning, self.reasoning),
+            (plain, self.input, inward),
+            (cached_input, self.cached_input, inward),
+            (cache_write, self.cache_write, inward),
+            (spoken, self.output, outward),
+            (reasoning, self.reasoning, outward),
         ];
-        let pico: u128 = kinds.iter().map(|(count, price)| u128::from(*count) * u128::from(*price)).sum();
-        u64::try_from(pico.div_ceil(PICO)).unwrap_or(u64::MAX)
+        let part =
+            |(count, price, percent): (u64, u64, u64)| u128::from(count) * u128::from(price) * u128::from(percent);
+        let hundredths: u128 = kinds.into_iter().map(part).fold(0, u128::saturating_add);
+        u64::try_from(hundredths.div_ceil(PICO * 100)).unwrap_or(u64::MAX)
     }
 }
 
 impl Prices {
     /// `own` are the prices of the configuration, by model in any case of letters.
     pub fn new(own: impl IntoIterator<Item = (String, Price)>) -> Self {
-        let built_in = table::BUILT_IN.iter().map(|(model, [input, cached_input, cache_write, output])| {
-            let (input, cached_input, cache_write) = (*input, *cached_input, *cache_write);
-            (Box::from(*model), Price { input, cached_input, cache_write, output: *output, reasoning: *output })
+        let built_in = table::BUILT_IN.iter().map(|(model, [input, cached_input, cache_write, output], long)| {
+            let (input, cached_input, cache_write, long) = (*input, *cached_input, *cache_write, *long);
+            (Box::from(*model), Price { input, cached_input, cache_write, output: *output, reasoning: *output, long })
         });
         let own = own.into_iter().map(|(model, price)| (model.to_ascii_lowercase().into_boxed_str(), price));
         Self { by_model: built_in.chain(own).collect() }
@@ -112,10 +127,11 @@ mod tests {
             cache_write: 3_000_000,
             output: 10_000_000,
             reasoning: 20_000_000,
+            long: None,
         };
         // 800 plain, 100 cached, 100 written; 40 spoken, 10 thought: 2000 + 125 + 300 + 400 + 200.
         assert_eq!(price.cost(&tokens([1_000, 100, 100, 50, 10])), 3_025);
-        let small = Price { input: 1, cached_input: 0, cache_write: 0, output: 1, reasoning: 0 };
+        let small = Price { input: 1, cached_input: 0, cache_write: 0, output: 1, reasoning: 0, long: None };
         assert_eq!(small.cost(&tokens([1, 0, 0, 1, 0])), 1);
         assert_eq!(small.cost(&Tokens::default()), 0);
         assert_eq!(price.cost(&tokens([u64::MAX, 0, 0, u64::MAX, 0])), u64::MAX);
@@ -124,10 +140,21 @@ mod tests {
     }
 
     #[test]
+    fn long_prompts_cost_more_from_the_first_token_on() {
+        let prices = Prices::new([]);
+        let cost = |model, input| prices.find([model]).unwrap().cost(&tokens([input, 100_000, 0, 1_000, 0]));
+        // 172,000 plain at 2 dollars a million, 100,000 cached at 20 cents, 1,000 out at 10 dollars.
+        assert_eq!(cost("gpt-6-sol", 272_000), 344_000 + 20_000 + 10_000);
+        assert_eq!(cost("gpt-6-sol", 272_001), 2 * (344_002 + 20_000) + 15_000);
+        assert_eq!(cost("claude-haiku-5-5", 100_001), 1 + 5_000 + 2_500);
+        assert_eq!(cost("claude-sonnet-5-5", 1_000_000), 1_800_000 + 10_000 + 10_000);
+    }
+
+    #[test]
     fn names_are_found_in_any_case_and_with_their_versions() {
         let prices = Prices::new([(
             "My-Model".to_owned(),
-            Price { input: 7, cached_input: 7, cache_write: 7, output: 7, reasoning: 7 },
+            Price { input: 7, cached_input: 7, cache_write: 7, output: 7, reasoning: 7, long: None },
         )]);
         let input = |name: &str| prices.find([name]).map(|price| price.input);
         assert_eq!(input("GPT-4o"), Some(2_500_000));
@@ -145,19 +172,19 @@ mod tests {
 
     #[test]
     fn own_prices_go_before_the_built_in_ones() {
-        let own = Price { input: 1, cached_input: 1, cache_write: 1, output: 1, reasoning: 1 };
+        let own = Price { input: 1, cached_input: 1, cache_write: 1, output: 1, reasoning: 1, long: None };
         let prices = Prices::new([("gpt-4o".to_owned(), own)]);
         assert_eq!(prices.find(["gpt-4o-2024-11-20"]), Some(&own));
     }
 
     #[test]
     fn the_list_names_each_model_once_and_its_date() {
-        let mut names: Vec<_> = table::BUILT_IN.iter().map(|(name, _)| *name).collect();
+        let mut names: Vec<_> = table::BUILT_IN.iter().map(|(name, ..)| *name).collect();
         names.sort_unstable();
         let count = names.len();
         names.dedup();
         assert_eq!((names.len(), AS_OF.parse::<jiff::civil::Date>().is_ok()), (count, true));
-        for (name, [input, cached, ..]) in table::BUILT_IN {
+        for (name, [input, cached, ..], _) in table::BUILT_IN {
             assert!(cached <= input && *input > 0 && *name == name.to_ascii_lowercase(), "{name}");
         }
     }
@@ -165,7 +192,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_cost_is_exact_to_the_micro_dollar(input in 0..10_000_000_u64, output in 0..10_000_000_u64, price in 0..200_000_000_u64) {
-            let price = Price { input: price, cached_input: 0, cache_write: 0, output: price, reasoning: 0 };
+            let price = Price { input: price, cached_input: 0, cache_write: 0, output: price, reasoning: 0, long: None };
             let exact = (u128::from(input) + u128::from(output)) * u128::from(price.input);
             let cost = u128::from(price.cost(&Tokens { input, output, ..Tokens::default() }));
             prop_assert!(cost * PICO >= exact && cost * PICO < exact + PICO);

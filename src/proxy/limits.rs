@@ -10,6 +10,7 @@ use super::exchange::{Attempt, Caller, Plan, Reply, Reserved, Target};
 use super::form::Form;
 use super::pick::Pick;
 use super::refuse::Refusal;
+use crate::catalog::Deployment;
 use crate::dialect::{Members, Operation};
 use crate::governance::{Demand, Estimate, Price, Prices, Reservation, Room, Standing, Tokens, Used};
 use crate::snapshot::Snapshot;
@@ -143,12 +144,14 @@ fn number(members: &Members, name: &str) -> Option<u64> {
 fn expected_prices(plan: &Plan, snapshot: &Snapshot) -> Vec<Price> {
     let price_of = |target: &Target| {
         let pick = Pick { plan, target, snapshot, demand: Demand::default(), now: Instant::now() };
-        price(target, &pick.deployment(target.keys.iter().next()?).name, snapshot)
+        price(target, &pick.deployment(target.keys.iter().next()?), snapshot)
     };
     plan.targets.iter().filter_map(price_of).collect()
 }
 
-/// What a token costs: by the model's name as the caller writes it, or else by the deployment's.
-pub fn price(target: &Target, deployment: &str, snapshot: &Snapshot) -> Option<Price> {
-    snapshot.prices.find([target.model.as_str(), deployment]).copied()
+/// What a token costs: by the model that is said to be behind the deployment, else by its name as the caller writes it, or
+/// else by the deployment's.
+pub fn price(target: &Target, deployment: &Deployment, snapshot: &Snapshot) -> Option<Price> {
+    let told = deployment.model.as_deref().into_iter();
+    snapshot.prices.find(told.chain([target.model.as_str(), &deployment.name])).copied()
 }

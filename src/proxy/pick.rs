@@ -47,7 +47,7 @@ impl Pick<'_> {
             tier.iter().any(open).then(|| self.of_tier(&tier, open, &hold)).flatten()
         })?;
         let (key, deployment) = (Arc::clone(&provider.keys[index]), self.deployment(index));
-        let price = limits::price(self.target, &deployment.name, self.snapshot);
+        let price = limits::price(self.target, &deployment, self.snapshot);
         Some(Picked {
             hold: hold.take(),
             waiting: key.memory.latency.wait(),

@@ -147,3 +147,28 @@ fn what_many_keys_have_is_said_once() {
         );
     }
 }
+
+#[test]
+fn models_without_a_price_are_pointed_out_where_a_budget_meets_them() {
+    let file = |governance: &str, pricing: &str| {
+        format!(
+            r#"{{"providers":{{"azure":{{"keys":[{{"name":"k","value":"v","models":["gpt-5","odd"],
+"aliases":{{"gpt-4o":"east","Fast":"gpt-4o-mini","told":{{"model_id":"d-7","model_name":"gpt-5"}},"mystery":"m-1"}},"azure_key_config":{{"endpoint":"acme"}}}}]}}}},
+"governance":{{"virtual_keys":[{{"name":"a","value":"env.AZURE_API_KEY"{governance}}}],
+"teams":[{{"name":"t","customer":"c"}}],"customers":[{{"name":"c","budget":{{"monthly_limit_usd":5}}}}]}}{pricing}}}"#
+        )
+    };
+    let told = "no price is known for `mystery`, `odd`, so that requests cost the budgets of their callers nothing; \
+                add prices by these names to `pricing`";
+    for budgeted in [r#","budget":{"total_limit_usd":1}"#, r#","team":"T""#] {
+        let at = "2:106: providers.azure.keys[0].aliases.mystery";
+        assert_eq!(warnings(&file(budgeted, "")), [format!("{at}: {told}")], "{budgeted}");
+    }
+    let mystery = r#", "pricing": {"Mystery": {"input_per_million": 1, "output_per_million": 2}}"#;
+    let only_odd = warnings(&file(r#","team":"t""#, mystery));
+    assert!(only_odd.len() == 1 && only_odd[0].contains("no price is known for `odd`, so"), "{only_odd:?}");
+    // Nobody with a budget may name them, or nobody has one.
+    for governance in ["", r#","team":"t","allowed_models":["gpt-*"]"#] {
+        assert_eq!(warnings(&file(governance, "")), [""; 0], "{governance}");
+    }
+}

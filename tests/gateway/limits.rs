@@ -173,7 +173,7 @@ async fn slots_are_free_again_however_a_request_ends() {
     );
     drop(running);
     until_admitted(&gateway, "a caller who left").await;
-    for fault in ["status=500", "status=400", "reset"] {
+    for fault in ["status=500", "status=400", "reset-before-head"] {
         gateway.post("/v1/chat/completions", &[("x-sim-fault", fault)], body(5)).await;
         until_admitted(&gateway, fault).await;
     }
@@ -208,6 +208,8 @@ async fn an_unknown_price_is_flagged_everywhere_and_never_zero_in_silence() {
     let azure = azure().await;
     let mut config = limited(&azure.base_url(), json!({"budget": {"total_limit_usd": 1}}));
     config["providers"]["azure"]["keys"][0]["aliases"]["mystery"] = json!("chat-east");
+    config["providers"]["azure"]["keys"][0]["aliases"]["told"] =
+        json!({"model_id": "chat-east", "model_name": "gpt-5"});
     let gateway = Gateway::start(&config).await;
     let known = gateway.chat(&chat_body("Hi")).await;
     assert!(!known.headers.contains_key("x-azgate-price"));
@@ -215,7 +217,11 @@ async fn an_unknown_price_is_flagged_everywhere_and_never_zero_in_silence() {
     mystery["model"] = json!("mystery");
     let answer = gateway.chat(&mystery).await;
     assert_eq!((answer.status, answer.header("x-azgate-price")), (200, "unknown"));
-    let lines = gateway.request_lines(2).await;
+    let mut told = chat_body("Hi");
+    told["model"] = json!("told");
+    assert!(!gateway.chat(&told).await.headers.contains_key("x-azgate-price"));
+    let lines = gateway.request_lines(3).await;
+    assert!(lines[2]["cost_micro_usd"].as_u64().unwrap() > 0, "the model that is said to be behind it has a price");
     assert!(lines[0]["cost_micro_usd"].as_u64().unwrap() > 0 && lines[0]["price_unknown"].is_null(), "{}", lines[0]);
     assert!(lines[1]["cost_micro_usd"].is_null() && lines[1]["price_unknown"] == json!(true), "{}", lines[1]);
     assert_eq!(gateway.metric("azgate_price_unknown_total", &["model=\"mystery\""]).await, 1.0);

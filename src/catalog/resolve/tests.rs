@@ -4,8 +4,9 @@ use super::super::Api;
 use super::*;
 
 fn key(name: &str, aliases: &[(&str, &str)], models: &[&str]) -> KeyNames {
-    let target =
-        |(alias, target): &(&str, &str)| (lower(alias).into(), KeyNames::alias(target, None, Api::Responses, alias));
+    let target = |(alias, target): &(&str, &str)| {
+        (lower(alias).into(), KeyNames::alias(target, None, Api::Responses, alias, None))
+    };
     let spelled =
         aliases.iter().map(|(alias, _)| *alias).chain(models.iter().copied().filter(|model| !model.contains('*')));
     KeyNames {

@@ -33,6 +33,7 @@ fn price(price: &Price) -> governance::Price {
         cache_write: or(price.cache_write_per_million, price.input_per_million),
         output: millionths(price.output_per_million),
         reasoning: or(price.reasoning_per_million, price.output_per_million),
+        long: None,
     }
 }
 

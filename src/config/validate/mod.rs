@@ -11,6 +11,7 @@ mod limits;
 mod listeners;
 mod names;
 mod not_yet;
+mod prices;
 mod providers;
 mod reach;
 
@@ -28,5 +29,6 @@ pub fn check(file: &mut File, root: &Place<'_>) {
     callers::check(file, root);
     reach::check(file, &root.member("governance").member("virtual_keys"));
     limits::check(file, root);
+    prices::check(file, root);
     advice::give(root);
 }
