@@ -28,5 +28,5 @@ pub use limits::{Limits, Measure, Period, Span};
 pub use moment::{Clock, Moment};
 pub use price::{AS_OF, Price, Prices, Tokens};
 pub use prompt::Prompt;
-pub use shared::{BadAddress, Hold, Shared, Worker, check_address};
+pub use shared::{BadAddress, Health, Hold, Shared, Worker, check_address};
 pub use sizes::Sizes;

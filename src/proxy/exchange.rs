@@ -13,12 +13,13 @@ use crate::base::{KeySet, Label};
 use crate::catalog::Deployment;
 use crate::dialect::multipart;
 use crate::dialect::{Dialect, Members, Operation, Usage};
-use crate::governance::{Demand, Hold, Kind, Price, Reservation, Standing, VirtualKey, What};
+use crate::governance::{Demand, Kind, Price, Standing, VirtualKey, What};
 use crate::pool::Session;
 use crate::provider::Credential;
 use crate::snapshot::{Key, Provider, Snapshot};
 
 use super::body::Body;
+use super::limits::Tab;
 use super::objects::Objects;
 
 /// Everything about one request, for the stages that end it. Only `proxy/mod.rs` looks into its options.
@@ -29,8 +30,7 @@ pub struct Exchange {
     pub caller: Option<Caller>,
     pub plan: Option<Plan>,
     pub reserved: Option<Reserved>,
-    /// What the last attempt has taken from its key's own limits.
-    pub key_hold: Option<Reservation>,
+    pub tab: Tab,
     pub attempts: Vec<Attempt>,
     pub reply: Reply,
 }
@@ -108,14 +108,10 @@ pub struct Target {
     pub deployment: Option<String>,
 }
 
-/// What was taken from the caller's limits before the first attempt. Dropped without being settled, it gives it back.
+/// What the limits said before the first attempt; what was taken from them is on the [`Tab`].
 #[derive(Debug)]
 pub struct Reserved {
     pub demand: Demand,
-    /// `None` for callers without a virtual key, whom nothing limits.
-    pub reservation: Option<Reservation>,
-    /// The same in the counters that gateways share.
-    pub hold: Option<Hold>,
     /// What the caller is told of his limits.
     pub standing: Standing,
 }
@@ -203,7 +199,7 @@ impl Exchange {
             caller: None,
             plan: None,
             reserved: None,
-            key_hold: None,
+            tab: Tab::default(),
             attempts: Vec::new(),
             reply: Reply::default(),
         }

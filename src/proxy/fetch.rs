@@ -29,7 +29,7 @@ impl Lane<'_> {
             self.untried(&mut course).ok_or_else(|| pick::none(self.plan, self.snapshot, self.reserved.demand))?;
         loop {
             let candidate = picked.candidate;
-            self.hold(picked.hold);
+            self.tab.hold_key(picked.hold, &self.snapshot.governor.clock);
             let (verdict, left) = self.try_on(&candidate, picked.waiting).await?;
             let left = match (verdict, left) {
                 (Verdict::Keep, Left::Answer(answered)) if answered.head.status.is_success() => {

@@ -11,6 +11,7 @@ use pingora::time::timeout;
 
 use super::exchange::{Attempt, Caller, Candidate, Plan, Received, Reply, Reserved};
 use super::form::Form;
+use super::limits::Tab;
 use super::pick::{Pick, Picked};
 use super::reading::Reading;
 use super::refuse::{Refusal, Stop};
@@ -19,7 +20,6 @@ use super::send::Prepared;
 use super::waits::{caller_leaves, until};
 use super::{judge, names, pick, prove, send, speech};
 use crate::azure;
-use crate::governance::{Reservation, Used};
 use crate::pool::Waiting;
 use crate::provider::Credential;
 use crate::routing::{Course, Leg, Next, RetryBudget, Verdict};
@@ -46,7 +46,7 @@ pub struct Lane<'a> {
     pub reserved: &'a Reserved,
     pub budget: &'a RetryBudget,
     pub started: Instant,
-    pub key_hold: &'a mut Option<Reservation>,
+    pub tab: &'a mut Tab,
     pub attempts: &'a mut Vec<Attempt>,
     pub reply: &'a mut Reply,
 }
@@ -70,7 +70,7 @@ impl Lane<'_> {
             self.untried(&mut course).ok_or_else(|| pick::none(self.plan, self.snapshot, self.reserved.demand))?;
         loop {
             let candidate = picked.candidate;
-            self.hold(picked.hold);
+            self.tab.hold_key(picked.hold, &self.snapshot.governor.clock);
             let (verdict, left) = self.try_on(&candidate, picked.waiting).await?;
             let (verdict, left) = match (verdict, left) {
                 (Verdict::Keep, Left::Answer(answered)) => {
@@ -93,13 +93,6 @@ impl Lane<'_> {
                 }
                 None => return self.end_with(&candidate, left).await,
             }
-        }
-    }
-
-    /// Takes the place of the last attempt's key, which was asked and has given nothing.
-    pub(super) fn hold(&mut self, hold: Option<Reservation>) {
-        if let Some(last) = std::mem::replace(self.key_hold, hold) {
-            last.settle(Used::default(), self.snapshot.governor.clock.now());
         }
     }
 
@@ -304,11 +297,12 @@ impl Lane<'_> {
                 bound: self.plan.objects.outward(candidate.key.origin, register),
                 strip_filter_results: self.snapshot.client.strip_filter_results,
             },
-            attempts: self.attempts.len(),
+            attempts: self.attempts,
             replaceable,
             soonest: throttled.then(|| pick::soonest(self.plan, self.snapshot, self.reserved.demand)).flatten(),
             reserved: self.reserved,
             billed: &self.snapshot.governor.billed,
+            snapshot: self.snapshot,
             deadline: self.started + candidate.provider.timeouts.request,
             started: self.started,
         };
@@ -317,6 +311,7 @@ impl Lane<'_> {
             connections: self.connections,
             metrics: self.metrics,
             reply: &mut *self.reply,
+            tab: &mut *self.tab,
             route,
         };
         let ended = relay.run(answered).await;

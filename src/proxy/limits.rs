@@ -12,7 +12,7 @@ use super::pick::Pick;
 use super::refuse::Refusal;
 use crate::catalog::Deployment;
 use crate::dialect::{Members, Operation};
-use crate::governance::{Demand, Estimate, Price, Prices, Reservation, Room, Standing, Tokens, Used};
+use crate::governance::{Clock, Demand, Estimate, Hold, Price, Prices, Reservation, Room, Standing, Tokens, Used};
 use crate::snapshot::Snapshot;
 
 /// Where callers limit the output of a request, in the dialects that have such a limit.
@@ -21,20 +21,46 @@ const OUTPUT_LIMITS: [&str; 3] = ["max_completion_tokens", "max_tokens", "max_ou
 /// More tokens than any request has, and more micro-dollars than any costs: a caller may allow himself anything.
 const MOST: u64 = 1_000_000_000_000_000;
 
-/// Counts what a request has used in the place of what was reserved. One that was never sent leaves no trace.
-pub fn settle(
-    reserved: Option<Reserved>,
-    key_hold: Option<Reservation>,
-    bill: &Bill,
-    attempts: &[Attempt],
-    snapshot: &Snapshot,
-) {
-    if let Some(hold) = key_hold.filter(|_| !attempts.is_empty()) {
-        hold.settle(bill.used(), snapshot.governor.clock.now());
+/// What a request has taken from limits, until its bill is made. Dropped without a bill, it gives everything back.
+#[derive(Debug, Default)]
+pub struct Tab {
+    /// From the caller's; none for callers without a virtual key, whom nothing limits.
+    own: Option<Reservation>,
+    /// The same from the counters that gateways share.
+    shared: Option<Hold>,
+    /// What the last attempt has taken from its key's own limits.
+    key: Option<Reservation>,
+    bill: Option<Bill>,
+}
+
+impl Tab {
+    /// Takes from another key. The last one was asked and has given nothing.
+    pub fn hold_key(&mut self, hold: Option<Reservation>, clock: &Clock) {
+        if let Some(last) = std::mem::replace(&mut self.key, hold) {
+            last.settle(Used::default(), clock.now());
+        }
     }
-    let Some(Reserved { reservation, hold, .. }) = reserved.filter(|_| !attempts.is_empty()) else { return };
-    reservation.into_iter().for_each(|own| own.settle(bill.used(), snapshot.governor.clock.now()));
-    hold.into_iter().for_each(|shared| shared.settle(bill.used()));
+
+    pub fn is_settled(&self) -> bool {
+        self.bill.is_some()
+    }
+
+    /// Makes the bill, once: counts what was used in the place of what was reserved. To be called before the caller can
+    /// see that its answer is complete, since it may ask again at once. A request that was never sent leaves no trace.
+    pub async fn settle(&mut self, attempts: &[Attempt], reply: &Reply, snapshot: &Snapshot) -> Bill {
+        if let Some(bill) = self.bill {
+            return bill;
+        }
+        let bill = *self.bill.insert(bill(attempts, reply, &snapshot.prices));
+        let (sent, clock) = (!attempts.is_empty(), &snapshot.governor.clock);
+        let (own, key) = (self.own.take(), self.key.take());
+        let shared = self.shared.take().filter(|_| sent);
+        own.into_iter().chain(key).filter(|_| sent).for_each(|held| held.settle(bill.used(), clock.now()));
+        if let Some(shared) = shared {
+            shared.settle(bill.used()).await;
+        }
+        bill
+    }
 }
 
 /// Reserves the prompt, and the output that the request allows itself or that its model usually makes.
@@ -44,6 +70,7 @@ pub async fn reserve(
     plan: &Plan,
     snapshot: &Snapshot,
     prompt: u64,
+    tab: &mut Tab,
 ) -> Result<Reserved, Refusal> {
     let (output, prices) = (output(operation, plan, snapshot), expected_prices(plan, snapshot));
     let cost = |output| {
@@ -56,18 +83,18 @@ pub async fn reserve(
         cost: Estimate { sure: cost(output.sure), likely: cost(output.likely) },
     };
     let Caller::Virtual(key) = caller else {
-        return Ok(Reserved { demand, reservation: None, hold: None, standing: Standing::default() });
+        return Ok(Reserved { demand, standing: Standing::default() });
     };
     let (governor, now) = (&snapshot.governor, snapshot.governor.clock.now());
     let reserved = key.account.reserve(demand, now);
-    let (reservation, standing) = reserved.map_err(Refusal::from)?;
-    let mut reserved = Reserved { demand, reservation: Some(reservation), hold: None, standing };
+    let (reservation, mut standing) = reserved.map_err(Refusal::from)?;
+    tab.own = Some(reservation);
     if let Some(shared) = governor.shared.as_ref().filter(|_| !key.account.is_unlimited()) {
         let (hold, shared_standing) = shared.reserve(&key.account, demand, now).await?;
-        reserved.hold = Some(hold);
-        reserved.standing = shared_standing.unwrap_or(standing);
+        tab.shared = Some(hold);
+        standing = shared_standing.unwrap_or(standing);
     }
-    Ok(reserved)
+    Ok(Reserved { demand, standing })
 }
 
 /// Tells the caller what his limits leave. Resets are milliseconds, as Azure writes them.
@@ -87,6 +114,7 @@ pub fn tell(head: &mut ResponseHeader, standing: &Standing) {
 }
 
 /// What a request that was sent has used: as reported, or else as far as is known of it.
+#[derive(Debug, Clone, Copy)]
 pub struct Bill {
     /// `None` when nothing was used.
     pub tokens: Option<Tokens>,
@@ -95,9 +123,10 @@ pub struct Bill {
 }
 
 /// Works out the bill. A caller who left while the upstream was at work is charged for the prompt, which was read.
-pub fn bill(attempts: &[Attempt], reply: &Reply, prices: &Prices) -> Bill {
+fn bill(attempts: &[Attempt], reply: &Reply, prices: &Prices) -> Bill {
     let Some(last) = attempts.last() else { return Bill { tokens: None, cost: Some(0) } };
-    let given_up = matches!(last.outcome, "caller_left" | "request_timeout" | "first_byte_timeout");
+    let outcome = reply.stream_failure.unwrap_or(last.outcome);
+    let given_up = matches!(outcome, "caller_left" | "request_timeout" | "first_byte_timeout");
     let interrupted = reply.usage.is_none() && (given_up || reply.caller_left && last.outcome == "success");
     let tokens = match reply.usage {
         Some(usage) => Some(Tokens {

@@ -120,7 +120,8 @@ impl Gateway {
         if let Some(document) = local::count(operation, plan, &snapshot).await? {
             return local::send(session, received, &document, &mut exchange.reply).await;
         }
-        let reserved = limits::reserve(operation, caller, plan, &snapshot, exchange.reply.prompt_tokens).await?;
+        let (prompt, tab) = (exchange.reply.prompt_tokens, &mut exchange.tab);
+        let reserved = limits::reserve(operation, caller, plan, &snapshot, prompt, tab).await?;
         let reserved = &*exchange.reserved.insert(reserved);
         let query = session.req_header().uri.query().filter(|_| Form::is_list(operation)).map(str::to_owned);
         let mut lane = Lane {
@@ -135,12 +136,13 @@ impl Gateway {
             reserved,
             budget: &self.budget,
             started: exchange.started,
-            key_hold: &mut exchange.key_hold,
+            tab,
             attempts: &mut exchange.attempts,
             reply: &mut exchange.reply,
         };
         if Form::is_list(operation) && !matches!(caller, Caller::Direct { .. }) {
             let page = lists::page(&mut lane, operation, &query.unwrap_or_default()).await?;
+            lane.tab.settle(lane.attempts, lane.reply, &snapshot).await;
             return local::send_text(lane.session, received, page, lane.reply).await;
         }
         lane.run().await
@@ -209,6 +211,9 @@ impl ProxyHttp for Gateway {
         session.downstream_session.set_pipelining_enabled(true);
         let exchange = &mut context.exchange;
         let mut served = self.serve(session, exchange).await;
+        exchange.reply.caller_left = matches!(served, Err(Stop::CallerLeft));
+        // Whatever the caller is still to see of the end, it may ask again when it has.
+        exchange.tab.settle(&exchange.attempts, &exchange.reply, &exchange.snapshot).await;
         if let (Err(Stop::Refused(_)), Some(received)) = (&served, &exchange.received)
             && let Err(Stop::Refused(refusal)) = served
         {
@@ -244,7 +249,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn logging(&self, _: &mut Session, _: Option<&Error>, context: &mut Context) {
-        settle::settle(&mut context.exchange, &self.labels, &self.metrics);
+        settle::settle(&mut context.exchange, &self.labels, &self.metrics).await;
         connection::head_awaited();
     }
 }

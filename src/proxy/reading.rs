@@ -166,6 +166,11 @@ impl Reading {
         (!changed).then(|| Plain::Chat(self.answer(None)))
     }
 
+    /// Whether a stream has one end mark, after which nothing comes that counts. Streams of several pictures have one each.
+    pub fn ends_once(&self) -> bool {
+        !Form::makes_media(self.operation)
+    }
+
     /// Whether the usage of an answer is this request's own: what is read again was counted when it was made.
     pub fn counts(&self) -> bool {
         !Form::is_about_object(self.operation)

@@ -7,8 +7,9 @@ use http::{HeaderValue, StatusCode, Version, header};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 
-use super::exchange::{Candidate, Received, Reply, Reserved};
+use super::exchange::{Attempt, Candidate, Received, Reply, Reserved};
 use super::foreign::{self, Foreign};
+use super::limits::Tab;
 use super::reading::Reading;
 use super::refuse::{Refusal, Stop};
 use super::waits::{caller_leaves, caller_takes, until};
@@ -17,7 +18,7 @@ use crate::azure;
 use crate::dialect::usage::{Background, Usage};
 use crate::dialect::{Dialect, filter_results, translate};
 use crate::governance::Billed;
-use crate::snapshot::ClientRules;
+use crate::snapshot::{ClientRules, Snapshot};
 use crate::telemetry::Metrics;
 use crate::upstream::{self, Connections};
 
@@ -35,13 +36,14 @@ pub struct Route<'a> {
     pub rules: &'a ClientRules,
     pub candidate: &'a Candidate,
     pub reading: Reading,
-    pub attempts: usize,
+    pub attempts: &'a [Attempt],
     /// Another attempt may take the place of this answer, as long as nothing of it was shown.
     pub replaceable: bool,
     /// Until the first of the keys' gates opens, when all are closed.
     pub soonest: Option<Duration>,
     pub reserved: &'a Reserved,
     pub billed: &'a Billed,
+    pub snapshot: &'a Snapshot,
     pub deadline: Instant,
     pub started: Instant,
 }
@@ -65,6 +67,7 @@ pub struct Relay<'a> {
     pub connections: &'a Connections,
     pub metrics: &'a Metrics,
     pub reply: &'a mut Reply,
+    pub tab: &'a mut Tab,
     pub route: Route<'a>,
 }
 
@@ -136,11 +139,24 @@ impl Relay<'_> {
                 rope = vec![stripped.into()];
             }
         }
+        self.whole(self.head(&head), rope).await
+    }
+
+    /// An answer that is all there.
+    async fn whole(&mut self, mut head: ResponseHeader, mut rope: Vec<Bytes>) -> Result<(), Stop> {
         let length: usize = rope.iter().map(Bytes::len).sum();
-        let mut out = self.head(&head);
-        insert(&mut out, "content-length", length.into());
-        self.begin(out).await?;
+        insert(&mut head, "content-length", length.into());
+        rope.retain(|part| !part.is_empty());
+        let mut rest = rope.pop().unwrap_or_default();
+        let last = rest.split_off(rest.len().saturating_sub(ONE_WRITE));
+        if last.len() == length {
+            self.settle().await;
+        }
+        self.begin(head).await?;
         self.send_all(rope).await?;
+        self.send(rest).await?;
+        self.settle().await;
+        self.send(last).await?;
         self.end().await
     }
 
@@ -159,10 +175,7 @@ impl Relay<'_> {
         let mut out = self.head(head);
         out.set_status(answer.status).map_err(|_| Stop::Cut)?;
         insert(&mut out, "content-type", HeaderValue::from_static("application/json"));
-        insert(&mut out, "content-length", answer.body.len().into());
-        self.begin(out).await?;
-        self.send(answer.body.into()).await?;
-        self.end().await
+        self.whole(out, vec![answer.body.into()]).await
     }
 
     /// An answer that is not held: what was read of it, then the rest as it comes. Of a `readable` one the usage is
@@ -181,12 +194,20 @@ impl Relay<'_> {
             Some(length) => insert(&mut out, "content-length", length.clone()),
             None => self.unframed(&mut out),
         }
+        // A caller may take the last promised byte for the end.
+        let mut left = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
         self.begin(out).await?;
         let mut meter = self.route.reading.meter().filter(|_| readable);
         let (mut chunks, mut more) = (rope, true);
         loop {
             if let Some(meter) = &mut meter {
                 chunks.iter().for_each(|chunk| meter.feed(chunk));
+            }
+            if let Some(left) = &mut left {
+                *left = left.saturating_sub(chunks.iter().map(Bytes::len).sum());
+            }
+            if left == Some(0) {
+                self.settle().await;
             }
             self.send_all(chunks).await?;
             if !more {
@@ -198,7 +219,14 @@ impl Relay<'_> {
         }
         self.reply.usage = meter.and_then(|meter| meter.finish(Vec::new()).1);
         exchange.end(self.connections).await;
+        self.settle().await;
         self.end().await
+    }
+
+    /// Frees what the request has taken from limits, before the caller can see the end of its answer. What it has used
+    /// must be known.
+    pub async fn settle(&mut self) {
+        self.tab.settle(self.route.attempts, self.reply, self.route.snapshot).await;
     }
 
     /// Reads more of the answer; watches the caller and the clock meanwhile.
@@ -243,7 +271,7 @@ impl Relay<'_> {
         if route.candidate.price.is_none() && upstream.status.is_success() {
             insert(&mut head, "x-azgate-price", HeaderValue::from_static("unknown"));
         }
-        if route.attempts > 1 && upstream.status.is_server_error() {
+        if route.attempts.len() > 1 && upstream.status.is_server_error() {
             // Clients that retry on top of the gateway's own retries multiply the load.
             insert(&mut head, "x-should-retry", HeaderValue::from_static("false"));
         }
@@ -257,7 +285,7 @@ impl Relay<'_> {
         if route.rules.routing_headers {
             insert(&mut head, "x-azgate-key", text(&route.candidate.key.name));
             insert(&mut head, "x-azgate-deployment", text(&route.candidate.deployment.name));
-            insert(&mut head, "x-azgate-attempts", route.attempts.into());
+            insert(&mut head, "x-azgate-attempts", route.attempts.len().into());
         }
         head
     }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::exchange::{Attempt, Caller, Exchange};
-use super::limits::{self, Bill};
+use super::limits::Bill;
 use crate::base::Label;
 use crate::dialect::usage::Usage;
 use crate::governance::{Measure, Tokens as Counts, What};
@@ -116,8 +116,8 @@ impl Labels {
 }
 
 /// Counts the request and writes its line.
-pub fn settle(exchange: &mut Exchange, labels: &Labels, metrics: &Metrics) {
-    let bill = close(exchange);
+pub async fn settle(exchange: &mut Exchange, labels: &Labels, metrics: &Metrics) {
+    let bill = close(exchange).await;
     let exchange = &*exchange;
     let Some(received) = &exchange.received else { return };
     let reply = &exchange.reply;
@@ -175,12 +175,10 @@ pub fn settle(exchange: &mut Exchange, labels: &Labels, metrics: &Metrics) {
 }
 
 /// Ends what the request has reserved and teaches what its answer has shown.
-fn close(exchange: &mut Exchange) -> Bill {
-    let (reserved, key_hold) = (exchange.reserved.take(), exchange.key_hold.take());
-    let Some(plan) = &exchange.plan else { return Bill { tokens: None, cost: Some(0) } };
-    let (attempts, reply, snapshot) = (&exchange.attempts, &mut exchange.reply, &exchange.snapshot);
-    let bill = limits::bill(attempts, reply, &snapshot.prices);
-    limits::settle(reserved, key_hold, &bill, attempts, snapshot);
+async fn close(exchange: &mut Exchange) -> Bill {
+    let (reply, snapshot) = (&mut exchange.reply, &exchange.snapshot);
+    let bill = exchange.tab.settle(&exchange.attempts, reply, snapshot).await;
+    let Some(plan) = &exchange.plan else { return bill };
     if let Some(usage) = reply.usage.filter(|_| !reply.usage_estimated && reply.made_by.is_none()) {
         snapshot.governor.sizes.learn(plan.model_label.id(), usage.output);
     }

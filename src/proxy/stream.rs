@@ -56,7 +56,9 @@ pub async fn relay(relay: &mut Relay<'_>, mut exchange: upstream::Exchange, head
     let mut stage = Stage::Held { head: Box::new(out), parts: Vec::new(), length: 0, until };
     let _active = Active::new(&relay.metrics.streams_active);
     let ending = pump(relay, &mut exchange, &mut *transform, &mut stage).await;
-    settle_usage(relay, transform.progress());
+    if !relay.tab.is_settled() {
+        settle_usage(relay, transform.progress());
+    }
     let ended = match ending {
         // What said that it is complete is complete, whatever becomes of its connection afterwards.
         Err(Ending::Failed { .. }) if transform.progress().ended => {
@@ -89,6 +91,7 @@ pub async fn relay(relay: &mut Relay<'_>, mut exchange: upstream::Exchange, head
         let refusal = Box::new(refusal.because(String::from_utf8_lossy(error).chars().take(300).collect::<String>()));
         return Err(Stop::Rejected { refusal, throttled: is_throttling(error) });
     }
+    relay.settle().await;
     begin(relay, &mut stage).await?;
     if let Some(refusal) = ended {
         let received = relay.route.received;
@@ -151,6 +154,11 @@ async fn pump(
         };
         if !more {
             transform.finish(&mut parts);
+        }
+        if transform.progress().ended && relay.route.reading.ends_once() {
+            // Callers stop reading at the end mark, and may ask again before the connection says the same.
+            settle_usage(relay, transform.progress());
+            relay.settle().await;
         }
         deliver(relay, stage, parts, transform.progress()).await?;
         if !more {

@@ -211,8 +211,9 @@ impl Process {
         }
         let worker = self.snapshot.load().governor.take_worker();
         if let Some(worker) = worker {
-            let up = self.metrics.limits.shared_state_up.clone();
-            self.add("shared state", shared_state::SharedState::new(worker, up), 1);
+            let limits = &self.metrics.limits;
+            let (up, lost) = (limits.shared_state_up.clone(), limits.shared_state_lost.clone());
+            self.add("shared state", shared_state::SharedState::new(worker, up, lost), 1);
         }
     }
 

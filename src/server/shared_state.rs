@@ -5,18 +5,19 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
-use prometheus::IntGauge;
+use prometheus::{IntCounter, IntGauge};
 
-use crate::governance::Worker;
+use crate::governance::{Health, Worker};
 
 pub struct SharedState {
     worker: Mutex<Option<Worker>>,
     up: IntGauge,
+    lost: IntCounter,
 }
 
 impl SharedState {
-    pub fn new(worker: Worker, up: IntGauge) -> Self {
-        Self { worker: Mutex::new(Some(worker)), up }
+    pub fn new(worker: Worker, up: IntGauge, lost: IntCounter) -> Self {
+        Self { worker: Mutex::new(Some(worker)), up, lost }
     }
 }
 
@@ -26,7 +27,11 @@ impl BackgroundService for SharedState {
     async fn start(&self, _: ShutdownWatch) {
         let worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(worker) = worker {
-            worker.run(|up| self.up.set(i64::from(up))).await;
+            let report = |Health { up, lost }| {
+                self.up.set(i64::from(up));
+                self.lost.inc_by(lost);
+            };
+            worker.run(report).await;
         }
     }
 }

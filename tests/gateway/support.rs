@@ -360,7 +360,7 @@ pub async fn until_listening(address: SocketAddr) {
     }
 }
 
-/// Asks until the limits let a request in: a request is settled just after its caller has seen the end of its answer.
+/// Asks until the limits let a request in: that a caller has left is noticed a moment later.
 pub async fn until_admitted(gateway: &Gateway, after: &str) {
     let begun = Instant::now();
     while gateway.chat(&chat_body("Hi")).await.status != 200 {

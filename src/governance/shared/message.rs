@@ -9,7 +9,7 @@ use crate::governance::moment::Moment;
 use crate::governance::spending::{self, Spending};
 
 /// The common beginning of all keys. Its braces keep them together in one slot of a cluster, as one script needs them.
-const PREFIX: &str = "azgate:{limits}";
+pub const PREFIX: &str = "azgate:{limits}";
 
 /// For how long a gateway may be silent before what its requests have reserved is given back.
 pub const LEASE: u64 = 45_000;
@@ -66,6 +66,14 @@ pub struct Settle {
     subjects: Vec<Settled>,
 }
 
+/// Which settlements can be added up: those of the same subjects under the same limits in the same periods.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Shape {
+    keys: Vec<String>,
+    /// Names of rates, and names and numbers of budgets, by subject.
+    limits: Vec<(Vec<String>, Vec<Numbered>)>,
+}
+
 #[derive(Debug, Clone, Serialize)]
 struct Settled {
     cost: u64,
@@ -82,7 +90,7 @@ struct UsedRate {
     used: u64,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 struct Numbered {
     name: &'static str,
     number: i64,
@@ -181,9 +189,38 @@ impl Settle {
         Self { id, at, lease: LEASE, remember: REMEMBER, subjects: limited(account).map(settled).collect() }
     }
 
+    pub fn shape(&self, keys: &[String]) -> Shape {
+        let limits = self
+            .subjects
+            .iter()
+            .map(|subject| (subject.rates.iter().map(|rate| rate.name.clone()).collect(), subject.budgets.clone()));
+        Shape { keys: keys.to_vec(), limits: limits.collect() }
+    }
+
+    /// Counts as a request of its own that was never reserved: what it has used is used now, whenever that is told.
+    pub fn alone(self, id: String) -> Self {
+        Self { id, at: None, ..self }
+    }
+
+    /// Adds what another request of the same shape has used.
+    pub fn add(&mut self, other: &Self) {
+        for (subject, other) in self.subjects.iter_mut().zip(&other.subjects) {
+            subject.spent = subject.spent.saturating_add(other.spent);
+            for (rate, other) in subject.rates.iter_mut().zip(&other.rates) {
+                rate.used = rate.used.saturating_add(other.used);
+            }
+        }
+    }
+
     /// The entries of the request, in the order of the keys.
     pub fn entries(&self) -> Vec<String> {
         self.subjects.iter().map(|subject| format!("{}|{}", self.id, subject.cost)).collect()
+    }
+}
+
+impl Shape {
+    pub fn keys(&self) -> Vec<String> {
+        self.keys.clone()
     }
 }
 

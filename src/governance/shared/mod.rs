@@ -2,6 +2,7 @@
 //! has used is told behind its back. A store that is away, slow or empty stops nobody: each gateway then goes by its own
 //! ledger, which it keeps in any case, so that together they let through at most the limit times their number.
 
+mod cluster;
 mod message;
 mod worker;
 
@@ -11,19 +12,22 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use redis::aio::MultiplexedConnection;
-use redis::{FromRedisValue, Script, Value};
+use redis::{FromRedisValue, RedisError, Script, Value};
 use tokio::sync::mpsc::{self, error::TrySendError};
 
 use super::account::{Account, Exceeded, Standing};
 use super::ledger::{Demand, Used};
 use super::moment::Moment;
-use message::{Full, Reserve, Settle, keys};
-pub use worker::Worker;
+use message::{Full, Reserve, Settle, keys, limited};
+pub use worker::{Health, Worker};
 
 /// How long a request waits for the store.
 pub const PATIENCE: Duration = Duration::from_millis(20);
 
-/// What is told behind a request's back may wait, for as long as the store is away: a minute's work of a busy gateway.
+/// Why the store is left alone.
+const LATE: &str = "it does not answer in time";
+
+/// What requests may tell faster than the worker listens, which does so at least every few seconds.
 const QUEUE: usize = 65_536;
 
 /// The store, as requests see it.
@@ -32,14 +36,17 @@ pub struct Shared {
     /// Absent while the store is away.
     connection: ArcSwapOption<MultiplexedConnection>,
     reserve: Script,
+    settle: Script,
     queue: mpsc::Sender<Told>,
     /// Names requests: the process, drawn by lot, and a number.
     process: u64,
     next: AtomicU64,
     /// The store has failed a request, and the worker is to look after it.
     failed: AtomicBool,
-    /// Requests that have ended and are not told of yet.
+    /// Settlements that the store does not have yet.
     owed: AtomicU64,
+    /// Settlements that nobody could take, since the last look.
+    lost: AtomicU64,
 }
 
 /// What a request has taken from the store, or may have. Settled or dropped, it tells the worker.
@@ -49,17 +56,41 @@ pub struct Hold {
     account: Arc<Account>,
     demand: Demand,
     id: String,
-    /// By the store's clock; `None` when the store did not answer.
-    at: Option<u64>,
+    held: Held,
     wall: i64,
+    /// Known at the end; without it the request never was.
+    used: Option<Used>,
     told: bool,
+}
+
+/// Whether the store has set something aside for a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    /// At that moment by its own clock.
+    Since(u64),
+    /// It was asked and did not answer in time.
+    Perhaps,
+    /// It was not asked, being away.
+    Nothing,
 }
 
 /// What the worker is told.
 #[derive(Debug)]
 enum Told {
-    Began { keys: Vec<String>, entries: Vec<String>, id: String },
-    Ended { keys: Vec<String>, settle: Settle },
+    Began {
+        keys: Vec<String>,
+        entries: Vec<String>,
+        id: String,
+    },
+    Ended {
+        keys: Vec<String>,
+        settle: Settle,
+        held: Held,
+    },
+    /// The store knows already.
+    Settled {
+        id: String,
+    },
 }
 
 /// Why an address cannot be used. Names no part of it, since it may hold a password.
@@ -84,11 +115,13 @@ impl Shared {
         let shared = Arc::new(Self {
             connection: ArcSwapOption::empty(),
             reserve: Script::new(include_str!("reserve.lua")),
+            settle: Script::new(include_str!("settle.lua")),
             queue,
             process: fastrand::u64(..),
             next: AtomicU64::new(0),
             failed: AtomicBool::new(false),
             owed: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
         });
         let worker = Worker::new(Arc::clone(&shared), client, told);
         Ok((shared, worker))
@@ -117,10 +150,13 @@ impl Shared {
         let id = format!("{:016x}-{:x}", self.process, self.next.fetch_add(1, Ordering::Relaxed));
         let asked = Reserve::new(id.clone(), account, &demand, now);
         let (shared, account) = (Arc::clone(self), Arc::clone(account));
-        let mut hold = Hold { shared, account, demand, id, at: None, wall: now.wall, told: false };
-        match self.ask(&asked, &hold.account).await {
+        let mut hold =
+            Hold { shared, account, demand, id, held: Held::Nothing, wall: now.wall, used: None, told: false };
+        let Some(connection) = self.connection.load().as_deref().cloned() else { return Ok((hold, None)) };
+        hold.held = Held::Perhaps;
+        match self.ask(&asked, &hold.account, connection).await {
             Some(Answer::Taken { at, rooms }) => {
-                hold.at = Some(at);
+                hold.held = Held::Since(at);
                 hold.begin();
                 let standing = Reserve::standing(&hold.account, &rooms);
                 Ok((hold, Some(standing)))
@@ -136,8 +172,7 @@ impl Shared {
         }
     }
 
-    async fn ask(&self, asked: &Reserve, account: &Account) -> Option<Answer> {
-        let mut connection = MultiplexedConnection::clone(self.connection.load().as_ref()?);
+    async fn ask(&self, asked: &Reserve, account: &Account, mut connection: MultiplexedConnection) -> Option<Answer> {
         let json = serde_json::to_string(asked).ok()?;
         let mut call = self.reserve.prepare_invoke();
         keys(account).into_iter().for_each(|key| {
@@ -148,7 +183,7 @@ impl Shared {
         match answered {
             Ok(Ok(answer)) => Some(answer),
             Ok(Err(error)) => self.fail(&error.to_string()),
-            Err(_) => self.fail("it does not answer in time"),
+            Err(_) => self.fail(LATE),
         }
     }
 
@@ -166,38 +201,72 @@ impl Shared {
             self.queue.try_send(told)
         {
             self.owed.fetch_sub(1, Ordering::AcqRel);
-            log::warn!("the shared state was away for too long: what a request has used is missing in it");
+            self.lost.fetch_add(1, Ordering::AcqRel);
         }
     }
 }
 
 impl Hold {
-    /// Tells what the request has used.
-    pub fn settle(mut self, used: Used) {
-        self.end(Some(used));
-    }
-
-    fn begin(&self) {
-        let settle = self.settlement(None);
-        self.shared.tell(Told::Began { keys: keys(&self.account), entries: settle.entries(), id: self.id.clone() });
-    }
-
-    fn end(&mut self, used: Option<Used>) {
-        if !std::mem::replace(&mut self.told, true) {
-            self.shared.owed.fetch_add(1, Ordering::AcqRel);
-            self.shared.tell(Told::Ended { keys: keys(&self.account), settle: self.settlement(used) });
+    /// Tells what the request has used. Where requests at the same time are limited, the store is told at once, and has as
+    /// long for it as for its answers: the caller may ask any gateway next. Otherwise, and when it fails, the worker tells.
+    pub async fn settle(mut self, used: Used) {
+        self.used = Some(used);
+        let slots = limited(&self.account).any(|member| member.limits.concurrent.is_some());
+        let connection = self.shared.connection.load().as_deref().cloned();
+        if let (true, Some(connection)) = (slots && self.held != Held::Nothing, connection) {
+            let (keys, settle) = (keys(&self.account), self.settlement());
+            let told = tell(&self.shared.settle, &keys, &settle, connection);
+            match tokio::time::timeout(PATIENCE, told).await {
+                Ok(Ok(())) => {
+                    self.told = true;
+                    self.shared.tell(Told::Settled { id: settle.id });
+                }
+                Ok(Err(error)) => drop(self.shared.fail(&error.to_string())),
+                Err(_) => drop(self.shared.fail(LATE)),
+            }
         }
     }
 
-    fn settlement(&self, used: Option<Used>) -> Settle {
-        Settle::new(self.id.clone(), self.at, &self.account, &self.demand, used, self.wall)
+    fn begin(&self) {
+        let settle = self.settlement();
+        self.shared.tell(Told::Began { keys: keys(&self.account), entries: settle.entries(), id: self.id.clone() });
+    }
+
+    fn end(&mut self) {
+        let nothing = self.held == Held::Nothing && self.used.is_none();
+        if std::mem::replace(&mut self.told, true) || nothing {
+            return;
+        }
+        self.shared.owed.fetch_add(1, Ordering::AcqRel);
+        let (keys, settle) = (keys(&self.account), self.settlement());
+        self.shared.tell(Told::Ended { keys, settle, held: self.held });
+    }
+
+    fn settlement(&self) -> Settle {
+        let at = if let Held::Since(at) = self.held { Some(at) } else { None };
+        Settle::new(self.id.clone(), at, &self.account, &self.demand, self.used, self.wall)
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.end(None);
+        self.end();
     }
+}
+
+/// Tells the store of the end of a request, which it counts once however often it is told.
+async fn tell(
+    script: &Script,
+    keys: &[String],
+    settle: &Settle,
+    mut connection: MultiplexedConnection,
+) -> Result<(), RedisError> {
+    let Ok(json) = serde_json::to_string(settle) else { return Ok(()) };
+    let mut call = script.prepare_invoke();
+    keys.iter().for_each(|key| {
+        call.key(key);
+    });
+    call.arg(json).invoke_async::<()>(&mut connection).await
 }
 
 /// An answer of `reserve.lua`.

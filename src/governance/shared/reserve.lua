@@ -12,24 +12,33 @@ local function note(subject, what, index, wait)
     end
 end
 
--- Requests whose gateway has not been heard of for too long hold nothing any more.
+-- Requests whose gateway has not been heard of for too long hold nothing any more. A lease that is longer than any is left
+-- by a clock that was ahead, and begins again.
 local function forget(base)
+    local longest = now + asked.lease
+    for _, entry in ipairs(redis.call('ZRANGEBYSCORE', base .. ':held', '(' .. longest, '+inf')) do
+        redis.call('ZADD', base .. ':held', longest, entry)
+    end
     for _, entry in ipairs(redis.call('ZRANGEBYSCORE', base .. ':held', '-inf', now)) do
         redis.call('HINCRBY', base, 'reserved', -tonumber(string.match(entry, '|(%d+)$')))
         redis.call('ZREM', base .. ':held', entry)
     end
 end
 
--- What counts in a window, oldest slot first; slots are as in a gateway's own windows.
+-- What counts in a window, oldest slot first; slots are as in a gateway's own windows. Slots of the future, left by a clock
+-- that was ahead, count from now.
 local function window(base, rate)
     local name, length = base .. ':' .. rate.name, rate.span / 60
     local present, used, slots = math.floor(now / length), 0, {}
     local all = redis.call('HGETALL', name)
     for at = 1, #all, 2 do
         local number, count = tonumber(all[at]), tonumber(all[at + 1])
-        if number + 60 < present then
-            redis.call('HDEL', name, all[at])
-        else
+        if number > present or number + 60 < present then redis.call('HDEL', name, all[at]) end
+        if number > present then
+            redis.call('HINCRBY', name, present, count)
+            number = present
+        end
+        if number + 60 >= present then
             used = used + count
             slots[#slots + 1] = {over = (number + 61) * length, count = count}
         end

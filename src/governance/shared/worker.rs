@@ -1,6 +1,7 @@
 //! What happens behind the requests' backs: connecting, finding out whether the store is well again, telling it what was
 //! used, and saying that requests run still.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,8 +12,9 @@ use redis::{RedisError, Script};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
-use super::message::{LEASE, Settle};
-use super::{PATIENCE, QUEUE, Shared, Told};
+use super::cluster;
+use super::message::{LEASE, Settle, Shape};
+use super::{Held, PATIENCE, QUEUE, Shared, Told, tell};
 
 /// How often the store is looked after.
 const LOOK: Duration = Duration::from_millis(250);
@@ -35,49 +37,64 @@ pub struct Worker {
     shared: Arc<Shared>,
     client: redis::Client,
     told: mpsc::Receiver<Told>,
-    scripts: Scripts,
+    renew: Script,
     /// Requests that run, by their ids: keys and entries.
     running: HashMap<String, (Vec<String>, Vec<String>)>,
     /// What is still to be told, the oldest first.
-    owed: VecDeque<(Vec<String>, Settle)>,
+    owed: VecDeque<Owed>,
+    /// The same of requests for which the store has set nothing aside: they need not be told of one by one, however long
+    /// the store is away.
+    sums: HashMap<Shape, Settle>,
+    /// Names sums.
+    summed: u64,
     renewed: Instant,
     /// Why there is no connection was said.
     complained: bool,
 }
 
+/// How the store is, as it is looked at again and again.
+#[derive(Debug, Clone, Copy)]
+pub struct Health {
+    /// Whether it answers.
+    pub up: bool,
+    /// Requests since the last look whose usage it will never hear of.
+    pub lost: u64,
+}
+
+/// One settlement that is to be told.
 #[derive(Debug)]
-struct Scripts {
-    settle: Script,
-    renew: Script,
+struct Owed {
+    keys: Vec<String>,
+    settle: Settle,
 }
 
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>, client: redis::Client, told: mpsc::Receiver<Told>) -> Self {
-        let scripts =
-            Scripts { settle: Script::new(include_str!("settle.lua")), renew: Script::new(include_str!("renew.lua")) };
         Self {
             shared,
             client,
             told,
-            scripts,
+            renew: Script::new(include_str!("renew.lua")),
             running: HashMap::new(),
             owed: VecDeque::new(),
+            sums: HashMap::new(),
+            summed: 0,
             renewed: Instant::now(),
             complained: false,
         }
     }
 
-    /// Runs for ever. `report` is told whether the store answers, each time it is looked at.
-    pub async fn run(mut self, report: impl Fn(bool)) {
+    /// Runs for ever. `report` is told how the store is, each time it is looked at.
+    pub async fn run(mut self, report: impl Fn(Health)) {
         let mut told = Vec::new();
         loop {
             // What comes in between is gathered: the sooner it is told the better, but nobody waits for it.
-            let looked = timeout(LOOK, self.told.recv_many(&mut told, BATCH)).await;
+            let looked = timeout(LOOK, self.told.recv_many(&mut told, QUEUE)).await;
             told.drain(..).for_each(|told| self.note(told));
-            report(self.shared.is_up());
+            report(self.health());
             if looked.is_err() || !self.shared.is_up() {
                 self.look().await;
-                report(self.shared.is_up());
+                report(self.health());
                 if !self.shared.is_up() {
                     tokio::time::sleep(LOOK).await;
                 }
@@ -94,15 +111,43 @@ impl Worker {
             Told::Began { keys, entries, id } => {
                 self.running.insert(id, (keys, entries));
             }
-            Told::Ended { keys, settle } => {
+            Told::Ended { keys, settle, held: Held::Nothing } => self.sum(&keys, settle),
+            Told::Settled { id } => drop(self.running.remove(&id)),
+            Told::Ended { keys, settle, .. } => {
                 self.running.remove(&settle.id);
-                if self.owed.len() >= QUEUE {
-                    self.owed.pop_front();
-                    self.shared.owed.fetch_sub(1, Ordering::AcqRel);
+                if self.owed.len() >= QUEUE
+                    && let Some(oldest) = self.owed.pop_front()
+                {
+                    // What the store has set aside for it is given back when its lease is over, or leaves its window.
+                    self.sum(&oldest.keys, oldest.settle);
                 }
-                self.owed.push_back((keys, settle));
+                self.owed.push_back(Owed { keys, settle });
             }
         }
+    }
+
+    fn sum(&mut self, keys: &[String], settle: Settle) {
+        match self.sums.entry(settle.shape(keys)) {
+            Entry::Occupied(mut sum) => {
+                sum.get_mut().add(&settle);
+                self.shared.owed.fetch_sub(1, Ordering::AcqRel);
+            }
+            Entry::Vacant(first) => {
+                self.summed += 1;
+                first.insert(settle.alone(format!("{:016x}-sum-{:x}", self.shared.process, self.summed)));
+            }
+        }
+    }
+
+    /// How the store is. Says what was lost.
+    fn health(&self) -> Health {
+        let lost = self.shared.lost.swap(0, Ordering::AcqRel);
+        if lost > 0 {
+            log::warn!(
+                "what {lost} requests have used is missing in the shared state: they ended faster than it was told"
+            );
+        }
+        Health { up: self.shared.is_up(), lost }
     }
 
     /// Connects where there is no connection. It is given to requests once the store answers as fast as they need it.
@@ -110,7 +155,7 @@ impl Worker {
         if self.shared.is_up() {
             return;
         }
-        let connected = timeout(CONNECT, self.client.get_multiplexed_async_connection()).await;
+        let connected = timeout(CONNECT, cluster::connect(&self.client)).await;
         let mut connection = match connected {
             Ok(Ok(connection)) => connection,
             Ok(Err(error)) => return self.complain(&error),
@@ -134,10 +179,14 @@ impl Worker {
 
     /// Tells what is owed. What is not confirmed is told again.
     async fn pay(&mut self) {
-        while let (false, Some(connection)) = (self.owed.is_empty(), self.connection()) {
-            let batch: Vec<_> = self.owed.iter().take(BATCH).collect();
-            let telling =
-                batch.iter().map(|(keys, settle)| tell(&self.scripts.settle, keys, settle, connection.clone()));
+        while let Some(connection) = self.connection() {
+            self.owed.extend(self.sums.drain().map(|(shape, settle)| Owed { keys: shape.keys(), settle }));
+            if self.owed.is_empty() {
+                return;
+            }
+            let script = &self.shared.settle;
+            let batch = self.owed.iter().take(BATCH);
+            let telling = batch.map(|Owed { keys, settle }| tell(script, keys, settle, connection.clone()));
             let all = futures_util::future::try_join_all(telling);
             match timeout(BEHIND, all).await {
                 Ok(Ok(told)) => {
@@ -154,7 +203,7 @@ impl Worker {
         self.renewed = Instant::now();
         let Some(connection) = self.connection() else { return };
         for (keys, entries) in self.running.values() {
-            let mut call = self.scripts.renew.prepare_invoke();
+            let mut call = self.renew.prepare_invoke();
             keys.iter().for_each(|key| {
                 call.key(key);
             });
@@ -172,18 +221,4 @@ impl Worker {
     fn connection(&self) -> Option<MultiplexedConnection> {
         self.shared.connection.load().as_deref().cloned()
     }
-}
-
-async fn tell(
-    script: &Script,
-    keys: &[String],
-    settle: &Settle,
-    mut connection: MultiplexedConnection,
-) -> Result<(), RedisError> {
-    let Ok(json) = serde_json::to_string(settle) else { return Ok(()) };
-    let mut call = script.prepare_invoke();
-    keys.iter().for_each(|key| {
-        call.key(key);
-    });
-    call.arg(json).invoke_async::<()>(&mut connection).await
 }

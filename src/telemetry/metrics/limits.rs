@@ -1,6 +1,6 @@
 //! Metrics of money and limits.
 
-use prometheus::{IntCounterVec, IntGauge};
+use prometheus::{IntCounter, IntCounterVec, IntGauge};
 
 use super::{Apart, Register};
 use crate::base::Label;
@@ -18,6 +18,8 @@ pub struct LimitMetrics {
     pub state_save_success: IntGauge,
     /// 1 while the shared state answers.
     pub shared_state_up: IntGauge,
+    /// Requests whose usage the shared state will never hear of.
+    pub shared_state_lost: IntCounter,
 }
 
 impl LimitMetrics {
@@ -44,6 +46,10 @@ impl LimitMetrics {
             shared_state_up: register.gauge(
                 "azgate_shared_state_up",
                 "1 while the shared state answers in time, 0 when this gateway counts for itself.",
+            ),
+            shared_state_lost: register.counter(
+                "azgate_shared_state_lost_total",
+                "Requests that ended faster than the shared state could be told, so that their usage is missing in it.",
             ),
             state_save_success: register.gauge(
                 "azgate_state_save_success",
