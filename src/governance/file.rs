@@ -145,9 +145,9 @@ mod tests {
 
     use super::*;
     use crate::governance::account::{Account, Kind, Member, Subject};
-    use crate::governance::ledger::{Demand, Estimate, Used};
+    use crate::governance::ledger::{Demand, Estimate, Holding, Used};
     use crate::governance::ledgers::Ledgers;
-    use crate::governance::limits::{Limits, Period};
+    use crate::governance::limits::{Limits, Period, Span};
     use crate::governance::moment::Moment;
 
     const NOON: Moment = Moment { steady: 1_795_953_600_000, wall: 1_795_953_600 };
@@ -186,7 +186,7 @@ mod tests {
         ledgers.restore(&found.counters, NOON);
         let account = account(&ledgers);
         let books = account.members()[0].ledger.lock().clone();
-        assert_eq!((books.held(), books.spending.spent(Period::Month)), ((0, 0), 5));
+        assert_eq!((books.held(), books.spending.spent(Period::Month)), (Holding::default(), 5));
         // Of three requests a minute two were let in before.
         assert!(account.reserve(demand(), NOON).is_ok_and(|(kept, _)| {
             std::mem::forget(kept);
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn one_process_writes_and_the_next_adds_what_the_other_has_spent_meanwhile() {
+    fn one_process_writes_and_the_next_follows_what_the_other_counts_meanwhile() {
         let directory = tempfile::tempdir().unwrap();
         let first = CounterFile::open(directory.path()).unwrap();
         assert!(first.claim());
@@ -252,13 +252,26 @@ mod tests {
         assert!(!second.claim());
         let (taken_over, loaded) = (Ledgers::default(), second.load().counters);
         taken_over.restore(&loaded, NOON);
+        taken_over.follow(&loaded, &loaded, true, NOON);
+        let elsewhere = |ledgers: &Ledgers| account(ledgers).members()[0].ledger.lock().elsewhere;
+        assert_eq!(elsewhere(&taken_over), Holding { requests: 1, cost: 7 }, "it runs in the first process");
         for (ledgers, cost) in [(&ledgers, 30), (&taken_over, 200)] {
             account(ledgers).reserve(demand(), NOON).unwrap().0.settle(Used { tokens: 1, cost }, NOON);
         }
         first.save(&ledgers.changed().unwrap()).unwrap();
+        let seen = second.load().counters;
+        taken_over.follow(&loaded, &seen, true, NOON);
+        let used = |ledgers: &Ledgers| {
+            let (account, minute) = (account(ledgers), Span::Minute);
+            let mut books = account.members()[0].ledger.lock();
+            let requests = books.windows[0][minute as usize].as_mut().unwrap().used(minute, NOON.steady);
+            (books.spending.spent(Period::Month), requests)
+        };
+        // Four requests in all, of which one runs in the first process still.
+        assert_eq!((used(&taken_over), used(&ledgers)), ((235, 4), (35, 3)));
         drop(first);
         assert!(second.claim());
-        taken_over.add_growth(&loaded, &second.load().counters, NOON);
-        assert_eq!(account(&taken_over).members()[0].ledger.lock().spending.spent(Period::Month), 235);
+        taken_over.follow(&seen, &second.load().counters, false, NOON);
+        assert_eq!((used(&taken_over), elsewhere(&taken_over)), ((235, 4), Holding::default()));
     }
 }

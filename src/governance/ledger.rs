@@ -25,9 +25,19 @@ pub struct Books {
     running: u64,
     /// Micro-dollars that running requests may still cost.
     reserved: u64,
+    /// What the process holds that this one takes over from, until it has ended.
+    pub(super) elsewhere: Holding,
     pub(super) spending: Spending,
     /// By measure and span; there once a limit has asked for it.
     pub(super) windows: [[Option<Box<Window>>; 3]; 2],
+}
+
+/// What running requests hold.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Holding {
+    pub requests: u64,
+    /// Micro-dollars that they may still cost.
+    pub cost: u64,
 }
 
 /// What one request may take at most.
@@ -142,7 +152,7 @@ impl Books {
                 worst = Some(excess);
             }
         };
-        if let Some(limit) = limits.concurrent.filter(|limit| self.running >= *limit) {
+        if let Some(limit) = limits.concurrent.filter(|limit| self.running + self.elsewhere.requests >= *limit) {
             note(Excess { what: What::Concurrency, limit, needed: 1, wait: Some(SLOT_WAIT) });
         }
         for (measure, span, limit) in rates(limits) {
@@ -159,7 +169,7 @@ impl Books {
         for (period, limit) in budgets(limits) {
             let (needed, spent) = (demand.cost.needed(limit), self.spending.spent(period));
             // A free request still needs a budget that is not spent.
-            let taken = spent.saturating_add(self.reserved);
+            let taken = spent.saturating_add(self.reserved).saturating_add(self.elsewhere.cost);
             if taken.saturating_add(needed) > limit || taken >= limit {
                 let fits = needed <= limit && limit > 0;
                 // What others have reserved may come back sooner than the next period begins.
@@ -221,9 +231,9 @@ impl Books {
         rooms.min_by_key(|room| room.remaining)
     }
 
-    #[cfg(test)]
-    pub(super) fn held(&self) -> (u64, u64) {
-        (self.running, self.reserved)
+    /// What requests of this process hold.
+    pub(super) fn held(&self) -> Holding {
+        Holding { requests: self.running, cost: self.reserved }
     }
 }
 

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use super::account::{Kind, Subject};
-use super::ledger::{Books, Ledger};
-use super::limits::{Measure, Span};
+use super::ledger::{Books, Holding, Ledger};
+use super::limits::{Measure, Period, Span};
 use super::moment::Moment;
 use super::spending::Spending;
 use super::window::Window;
@@ -18,8 +18,8 @@ pub struct Ledgers {
     by_subject: Mutex<HashMap<Subject, Arc<Ledger>>>,
 }
 
-/// The counters of one subject as they are saved. What running requests have reserved is not among them: a crash
-/// must not hold anything for ever.
+/// The counters of one subject as they are saved. What running requests hold counts only for a process that takes over
+/// from one which is still there: a crash must not hold anything for ever.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Saved {
     pub kind: Kind,
@@ -28,6 +28,13 @@ pub struct Saved {
     pub spent: [(i64, u64); 4],
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub windows: Vec<SavedWindow>,
+    /// Requests that run, and micro-dollars that they may still cost.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub held: (u64, u64),
+}
+
+fn is_nothing(held: &(u64, u64)) -> bool {
+    *held == (0, 0)
 }
 
 /// One window: the slots in which something was used.
@@ -64,29 +71,69 @@ impl Ledgers {
     pub fn restore(&self, saved: &[Saved], now: Moment) {
         let mut ledgers = self.lock();
         for one in saved {
-            let subject = Subject { kind: one.kind, name: Arc::clone(&one.name) };
-            let (books, ledger) = (restored(one, now), ledgers.entry(subject).or_default());
+            let (books, ledger) = (restored(one, now), ledgers.entry(subject(one)).or_default());
             *ledger.lock() = books;
         }
     }
 
-    /// Adds what another process has spent between two saves of the same file, which both had loaded from it.
-    pub fn add_growth(&self, before: &[Saved], after: &[Saved], now: Moment) {
+    /// Counts what another process has counted between two saves of the same file; this one knows `before` already. What
+    /// requests of the other hold is held here too while it is there.
+    pub fn follow(&self, before: &[Saved], after: &[Saved], there: bool, now: Moment) {
         let key = |saved: &Saved| (saved.kind, Arc::clone(&saved.name));
         let before: HashMap<_, _> = before.iter().map(|saved| (key(saved), saved)).collect();
-        let total = |saved: &Saved| saved.spent[super::limits::Period::Total as usize].1;
         for saved in after {
-            let grown = total(saved).saturating_sub(before.get(&key(saved)).map_or(0, |before| total(before)));
-            if grown > 0 {
-                let ledger = self.of(&Subject { kind: saved.kind, name: Arc::clone(&saved.name) });
-                ledger.lock().spending.spend(grown, now.wall);
-                ledger.touch();
+            let (known, ledger) = (before.get(&key(saved)).copied(), self.of(&subject(saved)));
+            if known == Some(saved) {
+                continue;
             }
+            let mut books = ledger.lock();
+            let grown = saved.total().saturating_sub(known.map_or(0, Saved::total));
+            if grown > 0 {
+                books.spending.spend(grown, now.wall);
+            }
+            for window in &saved.windows {
+                let known = known.and_then(|known| known.window(window.measure, window.span));
+                follow_window(&mut books, known, window, now);
+            }
+            drop(books);
+            ledger.touch();
+        }
+        let held: HashMap<_, _> = after.iter().filter(|_| there).map(|saved| (key(saved), saved.held)).collect();
+        for (subject, ledger) in &*self.lock() {
+            let (requests, cost) = held.get(&(subject.kind, Arc::clone(&subject.name))).copied().unwrap_or_default();
+            ledger.lock().elsewhere = Holding { requests, cost };
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Subject, Arc<Ledger>>> {
         self.by_subject.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Saved {
+    fn total(&self) -> u64 {
+        self.spent[Period::Total as usize].1
+    }
+
+    fn window(&self, measure: Measure, span: Span) -> Option<&SavedWindow> {
+        self.windows.iter().find(|window| (window.measure, window.span) == (measure, span))
+    }
+}
+
+fn subject(saved: &Saved) -> Subject {
+    Subject { kind: saved.kind, name: Arc::clone(&saved.name) }
+}
+
+fn follow_window(books: &mut Books, known: Option<&SavedWindow>, window: &SavedWindow, now: Moment) {
+    let count = |slots: &[(u64, u64)], number: u64| {
+        slots.iter().find(|(found, _)| *found == number).map_or(0, |(_, count)| *count)
+    };
+    for (number, counted) in &window.slots {
+        let known = known.map_or(0, |known| count(&known.slots, *number));
+        if known != *counted {
+            let own = books.windows[window.measure as usize][window.span as usize].get_or_insert_default();
+            own.correct(window.span, now.steady, *number, known, *counted);
+        }
     }
 }
 
@@ -100,8 +147,10 @@ fn saved(subject: &Subject, ledger: &Ledger) -> Option<Saved> {
         (!slots.is_empty()).then_some(SavedWindow { measure, span, slots })
     });
     let windows: Vec<_> = windows.collect();
-    let counts = !windows.is_empty() || spent.iter().any(|(_, amount)| *amount > 0);
-    counts.then(|| Saved { kind: subject.kind, name: Arc::clone(&subject.name), spent, windows })
+    let Holding { requests, cost } = books.held();
+    let counts = requests > 0 || !windows.is_empty() || spent.iter().any(|(_, amount)| *amount > 0);
+    let held = (requests, cost);
+    counts.then(|| Saved { kind: subject.kind, name: Arc::clone(&subject.name), spent, windows, held })
 }
 
 fn restored(saved: &Saved, now: Moment) -> Books {

@@ -61,6 +61,19 @@ impl Window {
         *count = corrected;
     }
 
+    /// Counts what another process has counted in one slot in the place of what was known of that before.
+    pub fn correct(&mut self, span: Span, now: u64, number: u64, known: u64, counted: u64) {
+        let number = number.min(slot(span, now));
+        let at = self.slots.partition_point(|(found, _)| *found < number);
+        if self.slots.get(at).is_none_or(|(found, _)| *found != number) {
+            self.slots.insert(at, (number, 0));
+        }
+        let count = &mut self.slots[at].1;
+        let corrected = count.saturating_sub(known).saturating_add(counted);
+        self.total = (self.total - *count).saturating_add(corrected);
+        *count = corrected;
+    }
+
     /// Milliseconds until `amount` fits under the limit if nothing else is used; 0 when it fits now, `None` when it
     /// never does.
     pub fn wait(&mut self, span: Span, now: u64, amount: u64, limit: u64) -> Option<u64> {
@@ -163,6 +176,20 @@ mod tests {
         assert_eq!(window.used(Span::Minute, now + 60_000), 100);
         assert_eq!(window.used(Span::Minute, now + 61_000), 0);
         assert_eq!(window.until_empty(Span::Minute, now + 61_000), 0);
+    }
+
+    #[test]
+    fn what_another_process_has_counted_is_added_and_corrected() {
+        let (mut window, now) = (Window::default(), 60_000_500);
+        window.take(Span::Minute, now, 5);
+        // Of this second, of one before it, and of one that this process has not come to.
+        for (number, known, counted) in [(60_000, 0, 7), (59_990, 0, 3), (60_900, 0, 1)] {
+            window.correct(Span::Minute, now, number, known, counted);
+        }
+        assert_eq!(window.slots().collect::<Vec<_>>(), [(59_990, 3), (60_000, 13)]);
+        window.correct(Span::Minute, now, 60_000, 7, 2);
+        assert_eq!(window.used(Span::Minute, now), 11);
+        assert_eq!(window.used(Span::Minute, now + 61_000), 0);
     }
 
     #[test]

@@ -20,19 +20,20 @@ const INTERVAL: Duration = Duration::from_millis(250);
 pub struct Counters {
     governor: Arc<Governor>,
     file: CounterFile,
-    /// What was in the file at the start.
-    loaded: Vec<Saved>,
     state: Mutex<State>,
     /// 1 while the file is up to date, 0 when it cannot be written.
     success: IntGauge,
 }
 
 /// Whether this process writes the file, and how that goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 enum State {
-    /// Another process writes it still; during an upgrade that is the one before this.
+    /// Another process writes it still; during an upgrade that is the one before this. What it counts is counted here
+    /// too, as soon as it has written it.
     Waiting {
         told: bool,
+        /// What is counted of it so far.
+        seen: Vec<Saved>,
     },
     Writing,
     /// The last save failed and is to be done again.
@@ -55,29 +56,38 @@ impl Counters {
     /// When the directory cannot be used.
     pub fn open(directory: &std::path::Path, governor: Arc<Governor>, success: IntGauge) -> Result<Self, StateError> {
         let file = CounterFile::open(directory)?;
-        let state = if file.claim() { State::Writing } else { State::Waiting { told: false } };
-        let found = file.load();
+        let (alone, found) = (file.claim(), file.load());
         found.warnings.iter().for_each(|warning| log::error!("{warning}"));
-        governor.ledgers.restore(&found.counters, governor.clock.now());
+        let now = governor.clock.now();
+        governor.ledgers.restore(&found.counters, now);
         success.set(1);
         log::info!("{} counters were taken over from {}", found.counters.len(), directory.display());
-        Ok(Self { governor, file, loaded: found.counters, state: Mutex::new(state), success })
+        if !alone {
+            governor.ledgers.follow(&found.counters, &found.counters, true, now);
+        }
+        let state = if alone { State::Writing } else { State::Waiting { told: false, seen: found.counters } };
+        Ok(Self { governor, file, state: Mutex::new(state), success })
     }
 
     /// Writes what has changed. Blocks while it does.
     pub fn save(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let State::Waiting { told } = *state {
-            if !self.file.claim() {
-                if !told {
+        if let State::Waiting { told, seen } = &mut *state {
+            // First the claim: what is read after it is the last that the other has written.
+            let claimed = self.file.claim();
+            let found = self.file.load();
+            if found.warnings.is_empty() || claimed {
+                self.governor.ledgers.follow(seen, &found.counters, !claimed, self.governor.clock.now());
+                *seen = found.counters;
+            }
+            if !claimed {
+                if !std::mem::replace(told, true) {
                     log::warn!(
                         "another process writes the counters in the state directory; this one waits until it ends"
                     );
                 }
-                return *state = State::Waiting { told: true };
+                return;
             }
-            let now = self.governor.clock.now();
-            self.governor.ledgers.add_growth(&self.loaded, &self.file.load().counters, now);
             *state = State::Writing;
         }
         let counters = match *state {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::service::Orphan;
 use crate::support::*;
 
 fn keeping(azure: &str, directory: &Path) -> Value {
@@ -68,4 +69,41 @@ async fn a_directory_that_cannot_be_used_stops_the_start() {
     let output = run.unwrap();
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.code() == Some(1) && told.contains("cannot be used"), "{told}");
+}
+
+#[tokio::test]
+async fn a_successor_counts_what_its_predecessor_holds_until_that_has_ended() {
+    let (azure, directory) = (azure().await, tempfile::tempdir().unwrap());
+    let mut config = keeping(&azure.base_url(), directory.path());
+    config["governance"]["virtual_keys"][0]["rate_limit"] = json!({"concurrent_requests": 1, "requests_per_day": 3});
+    let gateway = Gateway::start(&config).await;
+    let authorization = format!("Bearer {KEY}");
+    let headers = [("authorization", authorization.as_str()), ("x-sim-event-interval-ms", "100")];
+    let body = stream_body(&"word ".repeat(40)).to_string();
+    let running = open(gateway.address, "/v1/chat/completions", &headers, body).await;
+    until_saved(directory.path(), "").await;
+    gateway.signal("USR2");
+    let told = || gateway.log().split("has taken over the listening").next().unwrap().to_owned();
+    wait_until("a successor", || gateway.log().contains("has taken over the listening")).await;
+    let successor = told().rsplit("process ").next().unwrap().trim().parse().unwrap();
+    let successor = Orphan(successor);
+    let until_alone = || gateway.log().contains("stopped after");
+    while !until_alone() {
+        let refused = gateway.chat(&chat_body("Hi")).await;
+        if refused.status == 200 {
+            assert!(until_alone(), "the slot is taken in the process before");
+            break;
+        }
+        assert!(refused.text().contains("1 requests running at the same time"), "{}", refused.text());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(collect(running).await.complete);
+    until_admitted(&gateway, "the end of the process before").await;
+    let mut statuses = Vec::new();
+    for _ in 0..3 {
+        statuses.push(gateway.chat(&chat_body("Hi")).await.status);
+    }
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "three of the day: {statuses:?}");
+    successor.signal("TERM");
+    successor.ended().await;
 }

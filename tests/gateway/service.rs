@@ -57,15 +57,15 @@ impl Manager {
 }
 
 /// Ends a process that this test did not start itself, but whose predecessor it did.
-struct Orphan(u32);
+pub struct Orphan(pub u32);
 
 impl Orphan {
-    fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let _ =
             Command::new("kill").args(["-s", name, &self.0.to_string()]).stderr(std::process::Stdio::null()).status();
     }
 
-    async fn ended(&self) {
+    pub async fn ended(&self) {
         let status = format!("/proc/{}/stat", self.0);
         let gone = || std::fs::read_to_string(&status).map_or(true, |stat| stat.contains(") Z "));
         wait_until("the process ends", gone).await;

@@ -4,7 +4,7 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
-use crate::governance::ledger::Estimate;
+use crate::governance::ledger::{Estimate, Holding};
 use crate::governance::limits::{Period, Span};
 
 const NOON: Moment = Moment { steady: 1_795_953_600_000, wall: 1_795_953_600 };
@@ -58,7 +58,7 @@ fn all_of_the_tree_or_nothing_of_it() {
         let refused = a_account.reserve(demand(20, 0), NOON).unwrap_err();
         assert_eq!(refused.subject.kind, Kind::Team);
     }
-    assert_eq!(a.ledger.lock().held(), (0, 0), "the key was not charged for what its team refused");
+    assert_eq!(a.ledger.lock().held(), Holding::default(), "the key was not charged for what its team refused");
     held.settle(Used { tokens: 30, cost: 0 }, later(10));
     let admitted: Vec<_> = (0..20).filter_map(|_| a_account.reserve(demand(10, 0), later(20)).ok()).collect();
     assert_eq!(admitted.len(), 5);
@@ -89,7 +89,7 @@ fn traps_60_a_budget_for_ten_admits_ten_of_a_thousand_at_once_and_settles_to_the
     assert_eq!(admitted.into_inner(), 10);
     for member in account.members() {
         let books = member.ledger.lock();
-        assert_eq!((books.held(), books.spending.spent(Period::Total)), ((0, 0), 12_340));
+        assert_eq!((books.held(), books.spending.spent(Period::Total)), (Holding::default(), 12_340));
     }
 }
 
@@ -139,7 +139,7 @@ fn slots_come_back_however_a_request_ends() {
         panic!("in the middle of a request");
     }));
     assert!(panicked.is_err());
-    assert_eq!(account.members()[0].ledger.lock().held(), (0, 0));
+    assert_eq!(account.members()[0].ledger.lock().held(), Holding::default());
 }
 
 #[test]
@@ -260,6 +260,10 @@ fn no_schedule_gets_more_than_the_limits() {
         }
         schedule.open.clear();
         let books = schedule.account.members()[0].ledger.lock();
-        assert_eq!((books.held(), books.spending.spent(Period::Total)), ((0, 0), schedule.spent), "schedule {seed}");
+        assert_eq!(
+            (books.held(), books.spending.spent(Period::Total)),
+            (Holding::default(), schedule.spent),
+            "schedule {seed}"
+        );
     }
 }
