@@ -1,9 +1,10 @@
 //! Stage 3b: What a request may use is taken from its caller's limits before the first attempt, and what it has used is
 //! counted in its place at the end.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::HeaderValue;
+use jiff::Timestamp;
 use pingora::http::ResponseHeader;
 
 use super::exchange::{Attempt, Caller, Plan, Reply, Reserved, Target};
@@ -11,7 +12,7 @@ use super::form::Form;
 use super::pick::Pick;
 use super::refuse::Refusal;
 use crate::catalog::Deployment;
-use crate::dialect::{Members, Operation};
+use crate::dialect::{Dialect, Members, Operation};
 use crate::governance::{Clock, Demand, Estimate, Hold, Price, Prices, Reservation, Room, Standing, Tokens, Used};
 use crate::snapshot::Snapshot;
 
@@ -20,6 +21,9 @@ const OUTPUT_LIMITS: [&str; 3] = ["max_completion_tokens", "max_tokens", "max_ou
 
 /// More tokens than any request has, and more micro-dollars than any costs: a caller may allow himself anything.
 const MOST: u64 = 1_000_000_000_000_000;
+
+/// No window is longer than a day, in milliseconds.
+const MOST_RESET: u64 = 2 * 86_400_000;
 
 /// What a request has taken from limits, until its bill is made. Dropped without a bill, it gives everything back.
 #[derive(Debug, Default)]
@@ -97,8 +101,14 @@ pub async fn reserve(
     Ok(Reserved { demand, standing })
 }
 
-/// Tells the caller what his limits leave. Resets are milliseconds, as Azure writes them.
-pub fn tell(head: &mut ResponseHeader, standing: &Standing) {
+/// Headers that tell of limits, wherever they come from.
+pub fn tells_of_limits(name: &str) -> bool {
+    name.starts_with("x-ratelimit-") || name.starts_with("anthropic-ratelimit-")
+}
+
+/// Tells the caller what his limits leave. Resets are milliseconds, as Azure writes them; callers who speak to Claude get
+/// Anthropic's own headers too, whose resets are moments.
+pub fn tell(head: &mut ResponseHeader, standing: &Standing, dialect: Dialect) {
     let mut insert = |names: [&'static str; 3], room: Option<Room>| {
         let Some(Room { limit, remaining, reset }) = room else { return };
         for (name, value) in names.into_iter().zip([limit, remaining, reset]) {
@@ -111,6 +121,23 @@ pub fn tell(head: &mut ResponseHeader, standing: &Standing) {
         standing.requests,
     );
     insert(["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"], standing.tokens);
+    if dialect == Dialect::Anthropic {
+        tell_as_anthropic(head, standing);
+    }
+}
+
+fn tell_as_anthropic(head: &mut ResponseHeader, standing: &Standing) {
+    for (measure, room) in [("requests", standing.requests), ("tokens", standing.tokens)] {
+        let Some(Room { limit, remaining, reset }) = room else { continue };
+        let moment = Timestamp::now() + Duration::from_millis(reset.min(MOST_RESET));
+        // Whole seconds, and never before the reset.
+        let moment = Timestamp::from_second(moment.as_second() + 1).unwrap_or(moment).to_string();
+        let values = [("limit", limit.to_string()), ("remaining", remaining.to_string()), ("reset", moment)];
+        for (name, value) in values {
+            // The names are this function's own and the values are numbers, so inserting cannot fail.
+            let _ = head.insert_header(format!("anthropic-ratelimit-{measure}-{name}"), value);
+        }
+    }
 }
 
 /// What a request that was sent has used: as reported, or else as far as is known of it.

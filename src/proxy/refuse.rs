@@ -354,7 +354,7 @@ pub async fn answer(
         insert("connection", HeaderValue::from_static("close"));
     }
     if let Some(exceeded) = &refusal.exceeded {
-        limits::tell(&mut head, &exceeded.standing);
+        limits::tell(&mut head, &exceeded.standing, received.dialect);
     }
     caller_takes(PATIENCE, session.write_response_header(Box::new(head))).await?;
     caller_takes(PATIENCE, session.write_response_body(body, true)).await?;

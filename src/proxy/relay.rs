@@ -253,7 +253,7 @@ impl Relay<'_> {
         let limited = self.route.reserved.standing.is_limited();
         for (name, value) in &upstream.headers {
             // A caller with limits is told of those; Azure's are shared by all callers of a key and say nothing to him.
-            let of_others = limited && name.as_str().starts_with("x-ratelimit-");
+            let of_others = limited && limits::tells_of_limits(name.as_str());
             if location::is_told_by(name.as_str()) {
                 let here = location::here(value, self.route.reading.bound.as_deref());
                 // A name that was one a moment ago, and a value made to be one.
@@ -267,7 +267,7 @@ impl Relay<'_> {
             retry_after(&mut head, upstream, self.route.soonest);
         }
         let route = &self.route;
-        limits::tell(&mut head, &route.reserved.standing);
+        limits::tell(&mut head, &route.reserved.standing, route.received.dialect);
         if route.candidate.price.is_none() && upstream.status.is_success() {
             insert(&mut head, "x-azgate-price", HeaderValue::from_static("unknown"));
         }

@@ -10,7 +10,11 @@ import pytest
 from forms import FORMS, Sdk, done, opened
 from stack import Stack, StartFailed
 
-NEEDED = {"test_langchain.py": "langchain_openai", "test_anthropic.py": "anthropic"}
+NEEDED = {
+    "test_langchain.py": "langchain_openai",
+    "test_anthropic.py": "anthropic",
+    "test_anthropic_limits.py": "anthropic",
+}
 collect_ignore = [test for test, package in NEEDED.items() if not importlib.util.find_spec(package)]
 LOOP = asyncio.Runner()
 API_KEYS = itertools.product(FORMS, ("classic", "v1"), (False, True))
