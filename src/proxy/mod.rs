@@ -180,9 +180,10 @@ async fn planned(
     let form = form.asked_with(query);
     let reading = reading::Request::new(operation, content_type(session))?;
     let (body, noted) = receive::body(session, snapshot.largest_body, reading, reply).await?;
+    let asked = plan::Asked::by(caller, snapshot, body, noted)?;
     let plan = match Form::stores(operation) {
-        true => uploads::plan(operation, caller, snapshot, body, noted)?,
-        false => plan::make(received, caller, snapshot, body, noted)?,
+        true => uploads::plan(operation, caller, snapshot, asked)?,
+        false => plan::make(received, caller, snapshot, asked)?,
     };
     Ok((plan, form))
 }

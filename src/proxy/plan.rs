@@ -16,7 +16,7 @@ use super::session;
 use crate::azure::{Addressing, ApiVersion};
 use crate::base::{KeySet, Label};
 use crate::catalog::Resolved;
-use crate::dialect::{Member, Members, Operation};
+use crate::dialect::{Member, Members, Operation, multipart};
 use crate::governance::VirtualKey;
 use crate::provider::Service;
 use crate::snapshot::Snapshot;
@@ -27,25 +27,35 @@ const LONGEST_NAME: usize = 256;
 /// Models that a request may name as its fallbacks.
 const MOST_FALLBACKS: usize = 16;
 
+/// The body of a request and what it says, with what it refers to opened for its caller.
+pub struct Asked {
+    pub body: Body,
+    pub members: Members,
+    pub form: Option<multipart::Form>,
+    pub objects: Objects,
+}
+
+impl Asked {
+    /// # Errors
+    /// When the body refers to something that is not this caller's.
+    pub fn by(caller: &Caller, snapshot: &Snapshot, body: Body, noted: Noted) -> Result<Self, Refusal> {
+        let mut objects = Objects::of(caller, snapshot.client.share_objects);
+        objects.refer(noted.references)?;
+        Ok(Self { body, members: noted.members, form: noted.form, objects })
+    }
+}
+
 /// Decides where the request may go.
 ///
 /// A classic path names the model whatever the body says, as on Azure itself; else the body's `model` does.
-pub fn make(
-    received: &Received,
-    caller: &Caller,
-    snapshot: &Snapshot,
-    body: Body,
-    noted: Noted,
-) -> Result<Plan, Refusal> {
-    let Noted { members, references, form } = noted;
-    let mut objects = Objects::of(caller, snapshot.client.share_objects);
-    objects.refer(references)?;
+pub fn make(received: &Received, caller: &Caller, snapshot: &Snapshot, asked: Asked) -> Result<Plan, Refusal> {
+    let Asked { body, members, form, mut objects } = asked;
     let requested = requested_model(received, &members)?;
     let deployment = optional_text(&members, "deployment")?.map(Cow::into_owned);
     deployment.as_deref().map_or(Ok(()), |name| check_name("deployment", name))?;
     let endpoint = optional_text(&members, "endpoint")?.map(Cow::into_owned);
     check_look_alikes(&members)?;
-    let asked = fallbacks(received.operation, &members)?;
+    let fallbacks = fallbacks(received.operation, &members)?;
     let (mut targets, model_label) = match caller {
         Caller::Direct { credential, endpoint: header } => {
             let named = header.as_deref().or(endpoint.as_deref()).ok_or_else(Refusal::missing_endpoint)?;
@@ -55,8 +65,8 @@ pub fn make(
         }
         Caller::Virtual(_) if endpoint.is_some() => return Err(admit::virtual_key_with_endpoint()),
         Caller::Anonymous if endpoint.is_some() => return Err(admit::endpoint_without_key()),
-        Caller::Virtual(key) => targets(&requested, deployment, Some(key), asked, snapshot)?,
-        Caller::Anonymous => targets(&requested, deployment, None, asked, snapshot)?,
+        Caller::Virtual(key) => targets(&requested, deployment, Some(key), fallbacks, snapshot)?,
+        Caller::Anonymous => targets(&requested, deployment, None, fallbacks, snapshot)?,
     };
     objects.image_model = received.image_model.clone().or(objects.image_model.take());
     if let Some(model) = &objects.image_model {

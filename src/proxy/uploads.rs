@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use super::admit;
-use super::body::Body;
 use super::exchange::{Caller, Plan, Target};
-use super::objects::{self, Objects};
-use super::reading::Noted;
+use super::objects;
+use super::plan::Asked;
 use super::refuse::Refusal;
 use crate::base::{KeySet, Label};
 use crate::catalog::Resolved;
@@ -23,16 +22,8 @@ const MOST_MODELS: usize = 64;
 
 /// Decides where a new file, upload or batch goes. A batch goes where its file is; a file of requests to keys that serve all of their
 /// models; any other file, and an upload in parts, to one of the first provider's keys.
-pub fn plan(
-    operation: Operation,
-    caller: &Caller,
-    snapshot: &Snapshot,
-    body: Body,
-    noted: Noted,
-) -> Result<Plan, Refusal> {
-    let Noted { members, references, form } = noted;
-    let mut objects = Objects::of(caller, snapshot.client.share_objects);
-    objects.refer(references)?;
+pub fn plan(operation: Operation, caller: &Caller, snapshot: &Snapshot, asked: Asked) -> Result<Plan, Refusal> {
+    let Asked { body, members, form, objects } = asked;
     let key = match caller {
         Caller::Virtual(key) => Some(key),
         Caller::Anonymous => None,
