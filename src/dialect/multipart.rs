@@ -1,6 +1,8 @@
 //! Forms with files (RFC 7578) as they stream by: where each field stands, and the text of the short ones. Files are
 //! passed over, whatever their size, but for the lines of a batch, in which model names hide.
 
+mod parameters;
+
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -8,6 +10,7 @@ use memchr::memmem;
 
 use super::members::{Member, Members};
 use super::places::{Place, Places};
+use parameters::{Disposition, boundary, disposition};
 
 /// Longest text of a field that is kept. The gateway acts on names and switches.
 const LONGEST_TEXT: usize = 4 * 1024;
@@ -17,9 +20,6 @@ const LONGEST_HEAD: usize = 8 * 1024;
 
 /// Parts of one form. A form that repeats them on purpose has more.
 const MOST_PARTS: usize = 256;
-
-/// RFC 2046, section 5.1.1.
-const LONGEST_BOUNDARY: usize = 70;
 
 /// Where a line of a batch names its model.
 static MODEL: Place<()> = Place::noted(());
@@ -35,8 +35,11 @@ pub enum FormError {
     NoBoundary,
     #[error("the head of a part is longer than {LONGEST_HEAD} bytes")]
     HeadTooLong,
-    #[error("a part has no `Content-Disposition: form-data` with a name")]
+    #[error("a part has no `Content-Disposition: form-data` with a name, or more than one")]
     NoName,
+    /// To some readers that is a boundary, to others content that looks like one.
+    #[error("a boundary has no line of its own, with a line end of two characters before and behind it")]
+    LooseBoundary,
     #[error("the form has more than {MOST_PARTS} parts")]
     TooManyParts,
     #[error("the form ends before its last boundary")]
@@ -47,7 +50,7 @@ pub enum FormError {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Field {
     pub name: String,
-    /// It is a file: it has a file name.
+    /// It is a file: it has a file name, and that is not empty. With an empty one some servers take it for a field.
     pub file: bool,
     /// Where its content stands.
     pub value: Range<u64>,
@@ -64,8 +67,22 @@ pub struct Form {
     pub boundary: String,
     /// The names of models in the lines of the first file, and where they stand; quotes included.
     pub models: Vec<(Range<u64>, String)>,
-    /// There are more of them than anyone may send.
-    pub too_many_models: bool,
+    /// Why those may not be all that somebody else finds there.
+    pub flaw: Option<Flaw>,
+}
+
+/// What is wrong with the lines of a file, for somebody who takes them for requests.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Flaw {
+    #[error("the file has more lines than a batch may have")]
+    TooMany,
+    #[error("the file has a line that is no JSON")]
+    NotJson,
+    #[error(
+        "a line of the file names its model in a way that not everybody reads alike: write `body` and `model` in these \
+         letters, and the name as a string without escapes of at most {LONGEST_MODEL} bytes"
+    )]
+    Disguised,
 }
 
 /// The pass itself: feed it every chunk, then finish it.
@@ -123,7 +140,9 @@ impl Multipart {
     }
 
     pub fn finish(self) -> Result<Form, FormError> {
-        if self.state != State::End {
+        // The last line may lack its end.
+        let ends_here = || self.window.strip_prefix(b"--").is_some_and(is_blank);
+        if !(self.state == State::End || self.state == State::Boundary && ends_here()) {
             return Err(FormError::Unfinished);
         }
         let from = self.lines_from.unwrap_or_default();
@@ -131,13 +150,14 @@ impl Multipart {
             let name: String = self.lines.plain(found)?.to_owned();
             Some((from + found.value.start..from + found.value.end, name))
         };
-        Ok(Form {
-            models: self.lines.found().iter().filter_map(model).collect(),
-            too_many_models: self.lines.overflowed(),
-            fields: self.fields,
-            start: self.start,
-            boundary: self.boundary,
-        })
+        let models: Vec<_> = self.lines.found().iter().filter_map(model).collect();
+        let flaw = match () {
+            () if self.lines.overflowed() => Some(Flaw::TooMany),
+            () if self.lines.is_lost() => Some(Flaw::NotJson),
+            () if self.lines.is_disguised() || models.len() < self.lines.found().len() => Some(Flaw::Disguised),
+            () => None,
+        };
+        Ok(Form { models, flaw, fields: self.fields, start: self.start, boundary: self.boundary })
     }
 
     /// Positions count two made-up bytes before the body.
@@ -149,34 +169,28 @@ impl Multipart {
     fn step(&mut self) -> Result<bool, FormError> {
         match self.state {
             State::Preamble => {
-                let Some(found) = memmem::find(&self.window, &self.delimiter) else { return Ok(self.wait(false)) };
+                let Some(found) = self.delimiter()? else { return Ok(self.wait(false)) };
                 self.start = self.position(found + 2);
                 self.pass(found + self.delimiter.len());
                 self.state = State::Boundary;
             }
-            State::Boundary => {
-                if self.window.starts_with(b"--") {
-                    self.state = State::End;
-                } else if let Some(line) = memmem::find(&self.window, b"\r\n") {
-                    self.pass(line);
-                    self.state = State::Head;
-                } else if self.window.len() > LONGEST_HEAD {
-                    return Err(FormError::HeadTooLong);
-                } else {
-                    return Ok(false);
-                }
-            }
+            State::Boundary => return self.line(),
             State::Head => {
                 // The line end of the boundary is still there, so an empty head is found too.
-                let Some(end) = memmem::find(&self.window, b"\r\n\r\n") else {
-                    return if self.window.len() > LONGEST_HEAD { Err(FormError::HeadTooLong) } else { Ok(false) };
-                };
+                let Some(end) = self.ending(b"\r\n\r\n")? else { return Ok(false) };
+                let boundary = &self.delimiter[2..];
+                if self.window.len() < end + 4 + boundary.len() {
+                    return Ok(false);
+                }
+                if self.window[end + 4..].starts_with(boundary) {
+                    return Err(FormError::LooseBoundary);
+                }
                 self.part(end)?;
                 self.pass(end + 4);
                 self.state = State::Content;
             }
             State::Content => {
-                let Some(found) = memmem::find(&self.window, &self.delimiter) else { return Ok(self.wait(true)) };
+                let Some(found) = self.delimiter()? else { return Ok(self.wait(true)) };
                 self.content(found);
                 self.end_of_part(found);
                 self.pass(found + self.delimiter.len());
@@ -187,6 +201,34 @@ impl Multipart {
                 return Ok(false);
             }
         }
+        Ok(true)
+    }
+
+    /// Where the next delimiter stands, as far as it is there.
+    fn delimiter(&self) -> Result<Option<usize>, FormError> {
+        let Some(found) = memmem::find(&self.window, &self.delimiter[1..]) else { return Ok(None) };
+        let before = found.checked_sub(1).filter(|before| self.window[*before] == b'\r');
+        before.map(Some).ok_or(FormError::LooseBoundary)
+    }
+
+    /// Where the head, or the line, that the window begins with ends, as far as it is there.
+    fn ending(&self, mark: &[u8]) -> Result<Option<usize>, FormError> {
+        let end = memmem::find(&self.window, mark);
+        // The mark itself may have come in part.
+        let length = end.unwrap_or((self.window.len() + 1).saturating_sub(mark.len()));
+        if length > LONGEST_HEAD { Err(FormError::HeadTooLong) } else { Ok(end) }
+    }
+
+    /// The rest of a boundary's line, which says whether it is the last one.
+    fn line(&mut self) -> Result<bool, FormError> {
+        let Some(end) = self.ending(b"\r\n")? else { return Ok(false) };
+        let line = &self.window[..end];
+        let (last, padding) = line.strip_prefix(b"--").map_or((false, line), |padding| (true, padding));
+        if !is_blank(padding) {
+            return Err(FormError::LooseBoundary);
+        }
+        self.pass(end);
+        self.state = if last { State::End } else { State::Head };
         Ok(true)
     }
 
@@ -210,11 +252,12 @@ impl Multipart {
             return Err(FormError::TooManyParts);
         }
         let head = String::from_utf8_lossy(&self.window[..head_end]).into_owned();
-        let (name, file) = disposition(&head).ok_or(FormError::NoName)?;
+        let Disposition { name, filename } = disposition(&head).ok_or(FormError::NoName)?;
         let start = self.position(head_end + 4);
-        if file && self.lines_from.is_none() {
+        if filename.is_some() && self.lines_from.is_none() {
             self.lines_from = Some(start);
         }
+        let file = filename.is_some_and(|filename| !filename.is_empty());
         self.text.clear();
         self.fields.push(Field { name, file, value: start..start, text: None });
         Ok(())
@@ -227,7 +270,8 @@ impl Multipart {
         if !field.file {
             let room = (LONGEST_TEXT + 1).saturating_sub(self.text.len());
             self.text.extend_from_slice(&part[..count.min(room)]);
-        } else if self.lines_from == Some(field.value.start) {
+        }
+        if self.lines_from == Some(field.value.start) {
             self.lines.feed(part);
         }
     }
@@ -244,18 +288,20 @@ impl Multipart {
 
 impl Form {
     /// The fields of these names as members of an object would be noted, so that what is planned for a body in JSON holds
-    /// for a form too: the text of each as a JSON value, at the place of the field's content.
+    /// for a form too: the text of each as a JSON value, at the place of the field's content. One that is too long, or no
+    /// text, is `null`: it says nothing here, and is replaced where others of its name are.
     pub fn members(&self, names: &'static [&'static str]) -> Members {
         let member = |field: &Field| {
-            let name = names.iter().find(|name| **name == field.name)?;
-            let raw = match field.text.as_deref()? {
-                "true" => Bytes::from_static(b"true"),
-                "false" => Bytes::from_static(b"false"),
-                text => Bytes::from(serde_json::to_vec(text).ok()?),
+            let name = names.iter().find(|name| name.eq_ignore_ascii_case(&field.name))?;
+            let raw = match field.text.as_deref() {
+                None => Bytes::from_static(b"null"),
+                Some("true") => Bytes::from_static(b"true"),
+                Some("false") => Bytes::from_static(b"false"),
+                Some(text) => Bytes::from(serde_json::to_vec(text).ok()?),
             };
             Some(Member {
                 name,
-                exact: true,
+                exact: *name == field.name,
                 key_start: field.value.start,
                 value: field.value.clone(),
                 comma: None,
@@ -278,66 +324,15 @@ impl Form {
     pub fn text(&self, name: &str) -> Option<&str> {
         self.fields.iter().rev().find(|field| field.name == name && !field.file)?.text.as_deref()
     }
-}
 
-/// The boundary that a content type names.
-fn boundary(content_type: &str) -> Option<String> {
-    let (media, parameters) = content_type.split_once(';')?;
-    if !media.trim().eq_ignore_ascii_case("multipart/form-data") {
-        return None;
-    }
-    let boundary = parameter(parameters, "boundary")?;
-    let fits =
-        (1..=LONGEST_BOUNDARY).contains(&boundary.len()) && boundary.bytes().all(|byte| (b' '..0x7f).contains(&byte));
-    fits.then_some(boundary)
-}
-
-/// The name of a field, and whether it is a file.
-fn disposition(head: &str) -> Option<(String, bool)> {
-    let lines = head.split("\r\n").filter_map(|line| line.split_once(':'));
-    let (_, value) = lines.into_iter().find(|(name, _)| name.trim().eq_ignore_ascii_case("content-disposition"))?;
-    let (kind, parameters) = value.split_once(';')?;
-    if !kind.trim().eq_ignore_ascii_case("form-data") {
-        return None;
-    }
-    let file = parameter(parameters, "filename").is_some() || parameter(parameters, "filename*").is_some();
-    Some((parameter(parameters, "name")?, file))
-}
-
-/// One of the parameters `a=b; c="d"`.
-fn parameter(mut text: &str, wanted: &str) -> Option<String> {
-    loop {
-        text = text.trim_start_matches([';', ' ', '\t']);
-        let (name, rest) = text.split_once('=')?;
-        let (value, rest) = match rest.strip_prefix('"') {
-            Some(quoted) => quoted_text(quoted)?,
-            None => {
-                let end = rest.find(';').unwrap_or(rest.len());
-                (rest[..end].trim().to_owned(), &rest[end..])
-            }
-        };
-        if name.trim().eq_ignore_ascii_case(wanted) {
-            return Some(value);
-        }
-        text = rest;
+    /// How many files there are.
+    pub fn files(&self) -> usize {
+        self.fields.iter().filter(|field| field.file).count()
     }
 }
 
-/// The text up to the closing quote, and what follows.
-fn quoted_text(text: &str) -> Option<(String, &str)> {
-    let (mut value, mut escaped) = (String::new(), false);
-    for (at, c) in text.char_indices() {
-        match c {
-            _ if escaped => {
-                value.push(c);
-                escaped = false;
-            }
-            '\\' => escaped = true,
-            '"' => return Some((value, &text[at + 1..])),
-            _ => value.push(c),
-        }
-    }
-    None
+fn is_blank(padding: &[u8]) -> bool {
+    padding.iter().all(|byte| b" \t".contains(byte))
 }
 
 #[cfg(test)]

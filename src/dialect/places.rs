@@ -77,6 +77,7 @@ pub struct Places<T: 'static> {
     /// Where the value that is being read began, and where its text is kept.
     begun: (u64, usize),
     longest: usize,
+    disguised: bool,
     found: Vec<Found<T>>,
     /// The texts of what was found, one after the other.
     texts: Vec<u8>,
@@ -115,6 +116,7 @@ impl<T: Copy> Places<T> {
             escaped: false,
             begun: (0, 0),
             longest: LONGEST,
+            disguised: false,
             found: Vec::new(),
             texts: Vec::new(),
         }
@@ -136,9 +138,21 @@ impl<T: Copy> Places<T> {
         self.found.len() >= MOST_FOUND
     }
 
+    /// From some point on it was no JSON, and nothing more was found.
+    pub fn is_lost(&self) -> bool {
+        self.state == State::Lost
+    }
+
+    /// A name was written with escapes, or like one that leads on but for the case of its letters: others may read more
+    /// than was found here.
+    pub fn is_disguised(&self) -> bool {
+        self.disguised
+    }
+
     /// Starts over, for another text.
     pub fn reset(&mut self) {
         self.base = 0;
+        self.disguised = false;
         self.state = State::Value;
         self.place = Some(self.root);
         self.entered.clear();
@@ -225,7 +239,10 @@ impl<T: Copy> Places<T> {
     fn named(&mut self) {
         // The closing quote came with the name.
         let name = self.name.strip_suffix(b"\"").unwrap_or_default();
-        self.place = self.entered.last().and_then(|(place, _)| place.member(name));
+        let (object, _) = self.entered.last().copied().unzip();
+        self.place = object.and_then(|object| object.member(name));
+        let alike = || object.is_some_and(|object| object.members.iter().any(|(known, _)| alike(known, name)));
+        self.disguised |= self.place.is_none() && (name.contains(&b'\\') || alike());
         self.state = State::Colon;
     }
 
@@ -306,6 +323,10 @@ impl<T: Copy> Places<T> {
         self.state = State::AfterValue;
         at + 1
     }
+}
+
+fn alike(known: &str, name: &[u8]) -> bool {
+    known.as_bytes().eq_ignore_ascii_case(name)
 }
 
 #[cfg(test)]

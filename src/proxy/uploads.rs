@@ -9,7 +9,7 @@ use super::plan::Asked;
 use super::refuse::Refusal;
 use crate::base::{KeySet, Label};
 use crate::catalog::Resolved;
-use crate::dialect::{Operation, multipart};
+use crate::dialect::{Members, Operation, multipart};
 use crate::governance::VirtualKey;
 use crate::provider::Service;
 use crate::snapshot::{Provider, Snapshot};
@@ -31,18 +31,16 @@ pub fn plan(operation: Operation, caller: &Caller, snapshot: &Snapshot, asked: A
     };
     let mut label = snapshot.catalog.other().clone();
     let target = match &form {
-        Some(form) if form.text("purpose") == Some(BATCH) => {
+        Some(form) if is_batch(&members)? => {
             let (target, found) = of_batch(form, key, snapshot)?;
             label = found;
             target
         }
         Some(_) => anywhere(key, snapshot)?,
-        None if operation == Operation::UploadCreate => {
-            if members.last("purpose").and_then(|purpose| purpose.as_str()).as_deref() == Some(BATCH) {
-                return Err(batch_in_parts());
-            }
-            anywhere(key, snapshot)?
-        }
+        None if operation == Operation::UploadCreate => match is_batch(&members)? {
+            true => return Err(batch_in_parts()),
+            false => anywhere(key, snapshot)?,
+        },
         None if objects.are_bound() => {
             let bound =
                 (0..snapshot.providers.len()).find_map(|place| objects::target(place, caller, &objects, snapshot));
@@ -63,6 +61,16 @@ fn batch_in_parts() -> Refusal {
     Refusal::new(400, "field_not_supported", message).param("purpose")
 }
 
+/// Whether requests are brought, to whichever of several purposes an upstream looks.
+fn is_batch(members: &Members) -> Result<bool, Refusal> {
+    if members.look_alikes("purpose").next().is_some() {
+        let message = "a field is spelled like `purpose` but for the case of its letters; write it `purpose`";
+        return Err(Refusal::new(400, "bad_request", message).param("purpose"));
+    }
+    let is_batch = |purpose: &str| purpose.trim().eq_ignore_ascii_case(BATCH);
+    Ok(members.all("purpose").any(|purpose| purpose.as_str().is_some_and(|text| is_batch(&text))))
+}
+
 /// The keys that serve every model that the lines name.
 fn of_batch(
     form: &multipart::Form,
@@ -70,8 +78,11 @@ fn of_batch(
     snapshot: &Snapshot,
 ) -> Result<(Target, Label), Refusal> {
     let refuse = |message: String| Refusal::new(400, "bad_request", message).param("file");
-    if form.too_many_models {
-        return Err(refuse("the file has more lines than a batch may have".to_owned()));
+    if form.files() != 1 {
+        return Err(refuse("a form with the purpose `batch` must have exactly one file".to_owned()));
+    }
+    if let Some(flaw) = form.flaw {
+        return Err(refuse(flaw.to_string()));
     }
     let mut names: Vec<&str> = form.models.iter().map(|(_, name)| name.as_str()).collect();
     names.sort_unstable();

@@ -124,6 +124,38 @@ async fn traps_32_the_models_of_a_batchs_lines_are_resolved_by_alias() {
     assert_eq!((unknown.status, unknown.code().as_str()), (404, "not_found"));
 }
 
+/// What one server reads and another does not would be a way around the list of allowed models.
+#[tokio::test]
+async fn a_model_of_a_batch_cannot_be_hidden() {
+    let (one, other) = (azure().await, azure().await);
+    let gateway = Gateway::start(&config_of(&one, &other)).await;
+    let part =
+        |head: &str, content: &str| format!("--b0und\r\nContent-Disposition: form-data; {head}\r\n\r\n{content}\r\n");
+    let file = |lines: &str| part("name=file; filename=a.jsonl", lines);
+    let line = |body: &str| {
+        format!(r#"{{"custom_id":"1","method":"POST","url":"/v1/chat/completions","body":{{"messages":[],{body}}}}}"#)
+    };
+    let (allowed, hidden) = (&line(r#""model":"dotted""#), &line(r#""model":"gpt-4o""#));
+    let batch = part("name=purpose", "batch");
+    let forms = [
+        (file(allowed) + &batch, 200),
+        (file(hidden) + &batch, 403),
+        (file(hidden) + &batch + &part("name=purpose", "user_data"), 403),
+        (file(hidden) + &part("name=Purpose", "batch"), 400),
+        (part("name=x; filename=x", allowed) + &file(hidden) + &batch, 400),
+        (part("name=file; filename=\"\"", hidden) + &batch, 400),
+        (file(&line(r#""mod\u0065l":"gpt-4o","model":"dotted""#)) + &batch, 400),
+        (file(&format!("{allowed}\n,\n{hidden}")) + &batch, 400),
+        (file(allowed) + "--b0und--x\r\n" + &file(hidden) + &batch, 400),
+    ];
+    for (form, status) in forms {
+        let headers = [("authorization", "Bearer azg-narrow"), ("content-type", FORM)];
+        let answer = send(gateway.address, Method::POST, "/v1/files", &headers, form.clone() + "--b0und--\r\n").await;
+        assert_eq!(answer.status, status, "{form}: {}", answer.text());
+    }
+    assert_eq!(one.recorded().len() + other.recorded().len(), 1);
+}
+
 #[tokio::test]
 async fn an_upload_is_not_repeated_once_it_may_have_been_taken() {
     let (one, other) = (azure().await, azure().await);

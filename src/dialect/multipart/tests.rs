@@ -62,6 +62,27 @@ fn fields_stand_in_for_members_and_one_can_be_added() {
 }
 
 #[test]
+fn lines_that_hide_a_model_are_known_for_it() {
+    let flaw = |lines: &str| {
+        let head = "Content-Disposition: form-data; name=file; filename=x";
+        read(format!("--a b\r\n{head}\r\n\r\n{lines}\r\n--a b--").as_bytes(), &[usize::MAX]).unwrap().flaw
+    };
+    assert_eq!(flaw(r#"{"body":{"model":"a","x":{"Model":"b"}}}"#), None);
+    for lines in [
+        r#"{"body":{"model":"\u0061"}}"#,
+        r#"{"body":{"model":7}}"#,
+        r#"{"body":{"model":"a","mod\u0065l":"b"}}"#,
+        r#"{"body":{"model":"a"},"b\u006fdy":{"model":"b"}}"#,
+        r#"{"body":{"model":"a","Model":"b"}}"#,
+        r#"{"BODY":{"model":"b"}}"#,
+        &format!(r#"{{"body":{{"model":"{}"}}}}"#, "x".repeat(LONGEST_MODEL)),
+    ] {
+        assert_eq!(flaw(lines), Some(Flaw::Disguised), "{lines}");
+    }
+    assert_eq!(flaw("{\"body\":{\"model\":\"a\"}}\n}\n{\"body\":{\"model\":\"b\"}}"), Some(Flaw::NotJson));
+}
+
+#[test]
 fn a_form_may_begin_at_once() {
     let bytes = b"--a b\r\nContent-Disposition: form-data; name=x\r\n\r\n1\r\n--a b--";
     let form = read(bytes, &[1]).unwrap();
@@ -80,12 +101,51 @@ fn what_is_no_form_is_said_to_be_none() {
         ("", FormError::Unfinished),
         ("--a b\r\nContent-Disposition: form-data; name=x\r\n\r\n1\r\n--a", FormError::Unfinished),
         ("--a b\r\nContent-Type: x\r\n\r\n1\r\n--a b--", FormError::NoName),
+        ("--a b\r\nContent-Disposition: form-data; name=x\r\n\r\n1\n--a b--", FormError::LooseBoundary),
+        ("--a b\r\nContent-Disposition: form-data; name=x\r\n\r\n--a b--\r\n", FormError::LooseBoundary),
+        ("--a b\r\nContent-Disposition: form-data; name=x\r\n\r\n1\r\n--a bc\r\n", FormError::LooseBoundary),
+        ("--a b\r\nContent-Disposition: form-data; name=x\r\n\r\n1\r\n--a b--x\r\n", FormError::LooseBoundary),
         (long.as_str(), FormError::HeadTooLong),
     ] {
         assert_eq!(read(bytes.as_bytes(), &[usize::MAX]).err(), Some(error), "{bytes:.40}");
     }
     let part = "--a b\r\nContent-Disposition: form-data; name=x\r\n\r\n1\r\n";
     assert_eq!(read(part.repeat(300).as_bytes(), &[900]).err(), Some(FormError::TooManyParts));
+}
+
+#[test]
+fn a_part_has_one_name_to_whoever_reads_it() {
+    for head in [
+        "name=x; name=model",
+        "name=x; name*=UTF-8''model",
+        "filename=y",
+        "name=x\r\nContent-Disposition: form-data; name=model",
+        "name=x\r\nX: y\nContent-Disposition: form-data; name=model",
+        "name=x;\r\n name=model",
+    ] {
+        let bytes = format!("--a b\r\nContent-Disposition: form-data; {head}\r\n\r\n1\r\n--a b--\r\n");
+        assert_eq!(read(bytes.as_bytes(), &[usize::MAX]).err(), Some(FormError::NoName), "{head}");
+    }
+}
+
+#[test]
+fn a_field_that_some_servers_would_read_is_not_passed_over() {
+    let part =
+        |head: &str, content: &str| format!("--a b\r\nContent-Disposition: form-data; {head}\r\n\r\n{content}\r\n");
+    let bytes = [
+        part("name=model", "mine"),
+        part("name=model", &"x".repeat(LONGEST_TEXT + 1)),
+        part("name=Model", "other"),
+        part("name=model; filename=\"\"", "third"),
+        part("name=model; filename=m", "a file"),
+        "--a b--".to_owned(),
+    ]
+    .concat();
+    let form = read(bytes.as_bytes(), &[usize::MAX]).unwrap();
+    let members = form.members(&["model"]);
+    let models: Vec<_> = members.all("model").map(|member| &member.raw[..]).collect();
+    assert_eq!(models, [&b"\"mine\""[..], b"null", b"\"third\""]);
+    assert_eq!((members.look_alikes("model").count(), form.files()), (1, 1));
 }
 
 #[test]
