@@ -35,3 +35,11 @@ pub const TOO_MANY: &[u8] = answer!(
     "retry-after: 1\r\nretry-after-ms: 1000\r\n",
     "the gateway has as many connections as it is allowed to have"
 );
+
+/// The same where callers speak TLS, before any handshake: the fatal alert `internal_error` (RFC 8446, section 6.2). A
+/// handshake only to say so would cost more than serving.
+pub const TOO_MANY_FOR_TLS: &[u8] = &[ALERT, 3, 3, 0, 2, FATAL, INTERNAL_ERROR];
+
+const ALERT: u8 = 21;
+const FATAL: u8 = 2;
+const INTERNAL_ERROR: u8 = 80;

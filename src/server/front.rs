@@ -155,8 +155,7 @@ impl Door {
         let (door, shutdown) = (Arc::clone(self), shutdown.clone());
         match self.census.admit(peer.ip()) {
             Ok(place) => drop(tokio::spawn(async move { door.serve(stream, peer.ip(), place, &shutdown).await })),
-            Err(_) if self.tls.is_none() => drop(tokio::spawn(async move { door.turn_away(stream).await })),
-            Err(_) => {}
+            Err(_) => drop(tokio::spawn(async move { door.turn_away(stream).await })),
         }
     }
 
@@ -189,8 +188,9 @@ impl Door {
     /// Says that there is no place, to as many as can be told without much effort.
     async fn turn_away(&self, mut stream: TcpStream) {
         let Ok(_permit) = self.telling.try_acquire() else { return };
+        let answer = if self.tls.is_some() { answers::TOO_MANY_FOR_TLS } else { answers::TOO_MANY };
         let telling = async {
-            stream.write_all(answers::TOO_MANY).await?;
+            stream.write_all(answer).await?;
             stream.shutdown().await?;
             // Closing with something unread would be a reset, which may overtake the answer.
             let mut scratch = [0; 4096];

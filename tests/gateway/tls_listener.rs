@@ -78,3 +78,23 @@ async fn callers_without_a_certificate_are_turned_away_where_one_is_asked_for() 
     let (good, said) = ask(&gateway, &server.certificate, &[]);
     assert!(!good, "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_without_a_place_are_told_so_by_an_alert() {
+    let azure = azure().await;
+    let pair = pair();
+    let mut config = config(&azure.base_url());
+    config["server"]["tls"] = json!({"certificate": pair.certificate, "private_key": pair.key});
+    config["server"]["max_connections"] = json!(1);
+    let gateway = Gateway::start(&config).await;
+    // A place is taken by whoever connects, shaken hands or not.
+    gateway.until_metric("azgate_connections_active", 0.0).await;
+    let seat = tokio::net::TcpStream::connect(gateway.address).await.unwrap();
+    gateway.until_metric("azgate_connections_active", 1.0).await;
+    let (good, said) = ask(&gateway, &pair.certificate, &[]);
+    assert!(!good && said.contains("alert internal error"), "{said}");
+    assert_eq!(gateway.metric("azgate_connections_refused_total", &["limit=\"all\""]).await, 1.0);
+    drop(seat);
+    gateway.until_metric("azgate_connections_active", 0.0).await;
+    assert!(ask(&gateway, &pair.certificate, &[]).0);
+}
