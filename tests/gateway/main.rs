@@ -64,4 +64,5 @@ mod translation;
 mod transparency;
 mod uploads_in_parts;
 mod videos;
+mod watchdog;
 mod wire;

@@ -166,6 +166,44 @@ async fn traps_66_a_hangup_at_any_moment_of_the_start_is_harmless() {
     }
 }
 
+/// From the first moment until half a second after the gateway is ready: it serves all the while, and the configuration that
+/// stands in the file at the end is the one in force.
+#[tokio::test]
+async fn a_storm_of_hangups_that_begins_before_the_start_has_ended_is_weathered() {
+    let azure = azure().await;
+    let mut config = config(&azure.base_url());
+    let mut gateway = Gateway::spawn(&config, &[]);
+    let pid = gateway.pid();
+    until_caught(pid);
+    let (over, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let (stop, count) = (Arc::clone(&over), Arc::clone(&sent));
+    let storm = std::thread::spawn(move || {
+        let process = nix::unistd::Pid::from_raw(pid.cast_signed());
+        while !stop.load(Ordering::Relaxed) {
+            nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGHUP).unwrap();
+            count.fetch_add(1, Ordering::Relaxed);
+            std::thread::sleep(Duration::from_micros(300));
+        }
+    });
+    until_listening(gateway.address).await;
+    gateway.until_ready().await;
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < Duration::from_millis(500) {
+        assert_eq!(gateway.chat(&chat_body("Hi")).await.status, 200);
+    }
+    over.store(true, Ordering::Relaxed);
+    storm.join().unwrap();
+    assert!(sent.load(Ordering::Relaxed) > 500, "{} hang-ups", sent.load(Ordering::Relaxed));
+    config["client"]["routing_headers"] = json!(false);
+    gateway.reload(&config);
+    let begun = std::time::Instant::now();
+    while !gateway.chat(&chat_body("Hi")).await.header("x-azgate-key").is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "the last configuration is not in force");
+    }
+    gateway.signal("TERM");
+    assert!(gateway.ended().await.success());
+}
+
 /// Waits until the process catches SIGHUP (bit 0 of the mask in `/proc`).
 fn until_caught(pid: u32) {
     loop {

@@ -16,20 +16,20 @@ use tokio::net::TcpStream;
 use crate::support::*;
 
 /// Stands in for systemd: what it was told, in order.
-struct Manager {
+pub struct Manager {
     directory: tempfile::TempDir,
     socket: tokio::net::UnixDatagram,
 }
 
 impl Manager {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = UnixDatagram::bind(directory.path().join("notify")).unwrap();
         socket.set_nonblocking(true).unwrap();
         Self { socket: tokio::net::UnixDatagram::from_std(socket).unwrap(), directory }
     }
 
-    fn path(&self) -> String {
+    pub fn path(&self) -> String {
         self.directory.path().join("notify").display().to_string()
     }
 
@@ -41,13 +41,18 @@ impl Manager {
     }
 
     /// What is told next that has a line which begins like this.
-    async fn until(&self, begin: &str) -> String {
+    pub async fn until(&self, begin: &str) -> String {
         loop {
             let note = self.next().await;
             if note.lines().any(|line| line.starts_with(begin)) {
                 return note;
             }
         }
+    }
+
+    /// Whether a line that begins like this is told within that time.
+    pub async fn hears(&self, begin: &str, within: Duration) -> bool {
+        tokio::time::timeout(within, self.until(begin)).await.is_ok()
     }
 
     async fn main_pid(&self) -> u32 {

@@ -92,6 +92,13 @@ impl Gateway {
 
     /// Waits for its listeners, not until it is ready.
     pub async fn start_unready(config: &Value, variables: &[(&str, &str)]) -> Self {
+        let gateway = Self::spawn(config, variables);
+        until_listening(gateway.address).await;
+        gateway
+    }
+
+    /// Waits for nothing.
+    pub fn spawn(config: &Value, variables: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (address, admin) = (free_address(), free_address());
         let path = directory.path().join("azgate.json");
@@ -109,7 +116,6 @@ impl Gateway {
             .stderr(log)
             .spawn()
             .unwrap();
-        until_listening(address).await;
         Self { address, admin, config: path, directory, child }
     }
 
