@@ -16,6 +16,9 @@ use crate::support::*;
 const REQUESTS: usize = 2_000;
 const CALLERS: usize = 16;
 
+/// Threads that may be kept for a while for what would block: files, names.
+const MOST_BLOCKING: usize = 8;
+
 /// Reloads in the course of a run.
 const RELOADS: usize = 10;
 
@@ -127,12 +130,31 @@ async fn caller(gateway: Arc<Gateway>, left: Arc<AtomicUsize>, seed: u64) -> BTr
     outcomes
 }
 
+/// What the process holds: open descriptors, and threads.
+fn held(gateway: &Gateway) -> (usize, usize) {
+    let entries = |folder: &str| std::fs::read_dir(format!("/proc/{}/{folder}", gateway.pid())).unwrap().count();
+    (entries("fd"), entries("task"))
+}
+
+/// Waits until the process holds no more than before, but for connections that its pools keep.
+async fn until_let_go(gateway: &Gateway, (descriptors, threads): (usize, usize), pooled: usize) {
+    gateway.until_metric("azgate_requests_active", 0.0).await;
+    gateway.until_metric("azgate_streams_active", 0.0).await;
+    gateway.until_metric("azgate_connections_active", 0.0).await;
+    // Threads for files and names end when they have had nothing to do for ten seconds.
+    let (_, now) = held(gateway);
+    assert!(now <= threads + MOST_BLOCKING, "{now} threads, {threads} before");
+    let few = || held(gateway).0 <= descriptors + pooled;
+    wait_until("descriptors are closed", few).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_is_right_or_an_honest_error() {
     let requests = std::env::var("AZGATE_SOAK").map_or(REQUESTS, |count| count.parse().expect("a number of requests"));
     let seed = fastrand::u64(..);
     eprintln!("seed {seed}, {requests} requests");
     let (_azure, gateway, config) = soaked().await;
+    let before = held(&gateway);
     let (gateway, left) = (Arc::new(gateway), Arc::new(AtomicUsize::new(requests)));
     let callers: Vec<_> = (0..CALLERS)
         .map(|caller_number| {
@@ -156,7 +178,27 @@ async fn every_answer_is_right_or_an_honest_error() {
     eprintln!("{outcomes:?}");
     assert_eq!(outcomes.values().sum::<usize>(), requests);
     assert!(outcomes["right"] > requests * 7 / 10, "{outcomes:?}");
-    gateway.until_metric("azgate_requests_active", 0.0).await;
-    gateway.until_metric("azgate_streams_active", 0.0).await;
+    until_let_go(&gateway, before, CALLERS).await;
     assert_eq!(gateway.metric("azgate_requests_total", &["chat_completions"]).await, requests as f64);
+}
+
+/// Streams that stand still cost memory alone, and nothing once their callers have left.
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_streams_leave_nothing_behind() {
+    const STREAMS: usize = 300;
+    let azure = azure().await;
+    let gateway = Gateway::start(&config(&azure.base_url())).await;
+    assert_eq!(gateway.chat(&chat_body("Hi")).await.status, 200);
+    let before = held(&gateway);
+    let authorization = format!("Bearer {KEY}");
+    let headers = [("authorization", authorization.as_str()), ("x-sim-fault", "stall-after-events=4")];
+    let body = stream_body("one two three four five six").to_string();
+    let asking = (0..STREAMS).map(|_| open(gateway.address, "/v1/chat/completions", &headers, body.clone()));
+    let streams = futures_util::future::join_all(asking).await;
+    gateway.until_metric("azgate_streams_active", STREAMS as f64).await;
+    // A connection to the caller and one to the upstream for each.
+    assert!(held(&gateway).0 > before.0 + 2 * STREAMS - 10);
+    assert!(held(&gateway).1 <= before.1 + MOST_BLOCKING, "no thread is held by a stream");
+    drop(streams);
+    until_let_go(&gateway, before, 1).await;
 }
