@@ -17,15 +17,37 @@ const AT_ONCE: usize = 24;
 const QUIET: Duration = Duration::from_millis(150);
 
 #[derive(Debug, Clone)]
-struct Case {
-    name: String,
+pub struct Case {
+    pub name: String,
     /// Statuses in order, then `open` or `closed`.
-    answers: String,
-    upstream: usize,
-    request: Vec<u8>,
+    pub answers: String,
+    pub upstream: usize,
+    pub request: Vec<u8>,
 }
 
-fn cases() -> Vec<Case> {
+impl Case {
+    /// The final statuses, and whether the connection is then open; of two ways that are right, the first.
+    fn outcome(&self) -> (Vec<&str>, bool) {
+        let answers = self.answers.split(" or ").next().unwrap_or_default();
+        let (statuses, end) = answers.rsplit_once(' ').unwrap_or_default();
+        let is_final = |status: &&str| !status.starts_with('1') && *status != "none";
+        (statuses.split(' ').filter(is_final).collect(), end == "open")
+    }
+
+    /// How many requests the gateway answers with what they ask for.
+    pub fn served(&self) -> usize {
+        self.outcome().0.iter().filter(|status| status.starts_with('2')).count()
+    }
+
+    /// How many requests the gateway sees: what is refused at the end together with the connection is none.
+    pub fn understood(&self) -> usize {
+        let (statuses, open) = self.outcome();
+        let refused = |status: &&&str| !open && matches!(**status, "400" | "413" | "431" | "505");
+        statuses.len() - usize::from(statuses.last().filter(refused).is_some())
+    }
+}
+
+pub fn cases() -> Vec<Case> {
     let lines = include_str!("wire/cases.txt").lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     let case = |line: &str| {
         let [name, answers, upstream, request] = line.splitn(4, " | ").collect::<Vec<_>>().try_into().expect(line);
@@ -138,7 +160,7 @@ fn in_words(received: &[u8], heads_only: bool) -> String {
 }
 
 /// The statuses of the complete answers.
-fn statuses(mut received: &[u8], heads_only: bool) -> Vec<String> {
+pub fn statuses(mut received: &[u8], heads_only: bool) -> Vec<String> {
     let mut statuses = Vec::new();
     while let Some(end) = received.windows(4).position(|window| window == b"\r\n\r\n") {
         let head = String::from_utf8_lossy(&received[..end]).to_ascii_lowercase();
