@@ -19,7 +19,7 @@ mod exchange;
 mod fetch;
 mod foreign;
 mod form;
-mod framing;
+pub mod framing;
 mod judge;
 mod lane;
 mod limits;
