@@ -320,11 +320,6 @@ impl Form {
         format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{text}\r\n").into()
     }
 
-    /// The field that counts: the last of that name which is no file.
-    pub fn text(&self, name: &str) -> Option<&str> {
-        self.fields.iter().rev().find(|field| field.name == name && !field.file)?.text.as_deref()
-    }
-
     /// How many files there are.
     pub fn files(&self) -> usize {
         self.fields.iter().filter(|field| field.file).count()

@@ -30,6 +30,13 @@ fn read(bytes: &[u8], sizes: &[usize]) -> Result<Form, FormError> {
     multipart.finish()
 }
 
+impl Form {
+    /// The last field of that name which is no file.
+    fn text(&self, name: &str) -> Option<&str> {
+        self.fields.iter().rev().find(|field| field.name == name && !field.file)?.text.as_deref()
+    }
+}
+
 #[test]
 fn fields_are_found_where_they_stand() {
     let bytes = form();
