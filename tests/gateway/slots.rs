@@ -142,8 +142,9 @@ async fn refusals_free_the_slot_before_they_are_seen_too() {
     config["providers"]["azure"]["network_config"] = json!({"max_retries": 0});
     let gateway = Gateway::start(&config).await;
     for _ in 0..TIMES {
-        let failed =
-            gateway.post("/v1/chat/completions", &[("x-sim-fault", "reset-before-head")], chat_body("Hi").to_string()).await;
+        let failed = gateway
+            .post("/v1/chat/completions", &[("x-sim-fault", "reset-before-head")], chat_body("Hi").to_string())
+            .await;
         assert_eq!(failed.status, 502, "{}", failed.text());
     }
 }
