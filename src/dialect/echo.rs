@@ -9,7 +9,7 @@ use super::Dialect;
 use super::error::{self, ErrorView};
 use super::filter_results;
 use super::sse::{Frame, Frames};
-use super::stream::{ChunkTransform, Progress, Stitch, StreamFault};
+use super::stream::{ChunkTransform, Progress, Relays, Stitch, StreamFault};
 use super::usage::{Background, Usage};
 
 /// What a dialect reads in the data of an event.
@@ -70,22 +70,6 @@ impl<E: Events> EchoStream<E> {
         self
     }
 
-    fn relay(&mut self, frame: Frame, out: &mut Stitch<'_>) {
-        let stripped = self.strip_filter_results.then(|| filter_results::remove(&frame.data()?)).flatten();
-        if let Some(data) = stripped {
-            let edits = self.note(&data);
-            return out.new_part(frame.with_data(&edited(&data, edits)));
-        }
-        let Some(range) = frame.single_data_range() else { return self.relay_lines(&frame, out) };
-        let mut done = 0;
-        for (place, new) in self.note(&frame.raw[range.clone()]) {
-            out.keep(frame.raw.slice(done..range.start + place.start));
-            out.new_part(new);
-            done = range.start + place.end;
-        }
-        out.keep(frame.raw.slice(done..));
-    }
-
     /// A frame whose data is not one line: nothing to do, or rare enough to be put together anew.
     fn relay_lines(&mut self, frame: &Frame, out: &mut Stitch<'_>) {
         let Some(data) = frame.data() else { return out.keep(frame.raw.clone()) };
@@ -128,19 +112,35 @@ fn edited(data: &[u8], edits: Vec<(Range<usize>, Bytes)>) -> Vec<u8> {
     edited
 }
 
+impl<E: Events> Relays for EchoStream<E> {
+    fn frames(&mut self) -> &mut Frames {
+        &mut self.frames
+    }
+
+    fn progress_mut(&mut self) -> &mut Progress {
+        &mut self.progress
+    }
+
+    fn relay(&mut self, frame: Frame, out: &mut Stitch<'_>) {
+        let stripped = self.strip_filter_results.then(|| filter_results::remove(&frame.data()?)).flatten();
+        if let Some(data) = stripped {
+            let edits = self.note(&data);
+            return out.new_part(frame.with_data(&edited(&data, edits)));
+        }
+        let Some(range) = frame.single_data_range() else { return self.relay_lines(&frame, out) };
+        let mut done = 0;
+        for (place, new) in self.note(&frame.raw[range.clone()]) {
+            out.keep(frame.raw.slice(done..range.start + place.start));
+            out.new_part(new);
+            done = range.start + place.end;
+        }
+        out.keep(frame.raw.slice(done..));
+    }
+}
+
 impl<E: Events> ChunkTransform for EchoStream<E> {
     fn push(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) -> Result<(), StreamFault> {
-        let mut stitch = Stitch::new(chunk.clone(), out);
-        self.frames.push(chunk);
-        let result = loop {
-            match self.frames.next_frame() {
-                Ok(Some(frame)) => self.relay(frame, &mut stitch),
-                Ok(None) => break Ok(()),
-                Err(fault) => break Err(fault.into()),
-            }
-        };
-        self.progress.bytes_out += stitch.finish();
-        result
+        self.relay_chunk(chunk, out)
     }
 
     /// An event that was broken off is no event and is dropped: the relay says that the stream is broken. The last event

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::Dialect;
 use super::error::{self, ErrorView};
-use super::sse::FrameTooLong;
+use super::sse::{Frame, FrameTooLong, Frames};
 use super::usage::{Background, Usage};
 
 /// Why a stream can't go on.
@@ -32,6 +32,30 @@ pub trait ChunkTransform: Send {
     /// The event that tells a caller of `dialect` that the stream broke off: it stands in the place of the end.
     fn broken(&self, dialect: Dialect, error: &ErrorView<'_>) -> Bytes {
         error::render_event(dialect, error)
+    }
+}
+
+/// A transform that passes frames on, changed or not, as slices of what arrived.
+pub(super) trait Relays {
+    fn frames(&mut self) -> &mut Frames;
+
+    fn relay(&mut self, frame: Frame, out: &mut Stitch<'_>);
+
+    fn progress_mut(&mut self) -> &mut Progress;
+
+    /// Takes a chunk and relays each frame that is complete by now.
+    fn relay_chunk(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) -> Result<(), StreamFault> {
+        let mut stitch = Stitch::new(chunk.clone(), out);
+        self.frames().push(chunk);
+        let result = loop {
+            match self.frames().next_frame() {
+                Ok(Some(frame)) => self.relay(frame, &mut stitch),
+                Ok(None) => break Ok(()),
+                Err(fault) => break Err(fault.into()),
+            }
+        };
+        self.progress_mut().bytes_out += stitch.finish();
+        result
     }
 }
 
@@ -113,8 +137,21 @@ impl<'a> Stitch<'a> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use super::super::peek::tests::split;
     use super::*;
+
+    /// What a stream makes of an input that comes in pieces of these sizes.
+    pub fn driven(stream: &mut dyn ChunkTransform, input: &[u8], sizes: &[usize]) -> (String, Progress) {
+        let mut out = Vec::new();
+        for chunk in split(input, sizes) {
+            stream.push(chunk.into(), &mut out).unwrap();
+        }
+        stream.finish(&mut out);
+        let (out, progress) = (out.concat(), stream.progress().clone());
+        assert_eq!(progress.bytes_out, out.len() as u64);
+        (String::from_utf8(out).unwrap(), progress)
+    }
 
     #[test]
     fn neighbouring_slices_become_one() {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::super::filter_results;
 use super::super::sse::{Frame, Frames};
-use super::super::stream::{ChunkTransform, Progress, Stitch, StreamFault};
+use super::super::stream::{ChunkTransform, Progress, Relays, Stitch, StreamFault};
 use super::super::usage::Usage;
 use super::chunk::Chunk;
 
@@ -38,39 +38,6 @@ impl ChatStream {
     pub fn without_filter_results(mut self) -> Self {
         self.strip_filter_results = true;
         self
-    }
-
-    fn relay(&mut self, frame: Frame, out: &mut Stitch<'_>) {
-        if std::mem::take(&mut self.drops_line_feed) && frame.raw == "\n" {
-            return;
-        }
-        let Some(range) = frame.single_data_range() else { return self.relay_lines(frame, out) };
-        let data = &frame.raw[range.clone()];
-        if self.note_end(data) {
-            return out.keep(frame.raw);
-        }
-        let Some(chunk) = Chunk::read(data) else { return out.keep(frame.raw) };
-        self.note(&chunk, || frame.raw.slice(range.clone()));
-        if self.drops(&chunk) {
-            self.drops_line_feed = frame.raw.ends_with(b"\r");
-            return;
-        }
-        if self.strip_filter_results
-            && let Some(rest) = filter_results::remove(data)
-        {
-            let data = self.with_echo(&rest).unwrap_or(rest);
-            out.keep(frame.raw.slice(..range.start));
-            out.new_part(data.into());
-            return out.keep(frame.raw.slice(range.end..));
-        }
-        match (&self.echo, chunk.model) {
-            (Some(echo), Some(model)) => {
-                out.keep(frame.raw.slice(..range.start + model.start));
-                out.new_part(echo.clone());
-                out.keep(frame.raw.slice(range.start + model.end..));
-            }
-            _ => out.keep(frame.raw),
-        }
     }
 
     /// A frame whose data is not one line: nothing to do, or rare enough to be put together anew.
@@ -128,19 +95,52 @@ impl ChatStream {
     }
 }
 
+impl Relays for ChatStream {
+    fn frames(&mut self) -> &mut Frames {
+        &mut self.frames
+    }
+
+    fn progress_mut(&mut self) -> &mut Progress {
+        &mut self.progress
+    }
+
+    fn relay(&mut self, frame: Frame, out: &mut Stitch<'_>) {
+        if std::mem::take(&mut self.drops_line_feed) && frame.raw == "\n" {
+            return;
+        }
+        let Some(range) = frame.single_data_range() else { return self.relay_lines(frame, out) };
+        let data = &frame.raw[range.clone()];
+        if self.note_end(data) {
+            return out.keep(frame.raw);
+        }
+        let Some(chunk) = Chunk::read(data) else { return out.keep(frame.raw) };
+        self.note(&chunk, || frame.raw.slice(range.clone()));
+        if self.drops(&chunk) {
+            self.drops_line_feed = frame.raw.ends_with(b"\r");
+            return;
+        }
+        if self.strip_filter_results
+            && let Some(rest) = filter_results::remove(data)
+        {
+            let data = self.with_echo(&rest).unwrap_or(rest);
+            out.keep(frame.raw.slice(..range.start));
+            out.new_part(data.into());
+            return out.keep(frame.raw.slice(range.end..));
+        }
+        match (&self.echo, chunk.model) {
+            (Some(echo), Some(model)) => {
+                out.keep(frame.raw.slice(..range.start + model.start));
+                out.new_part(echo.clone());
+                out.keep(frame.raw.slice(range.start + model.end..));
+            }
+            _ => out.keep(frame.raw),
+        }
+    }
+}
+
 impl ChunkTransform for ChatStream {
     fn push(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) -> Result<(), StreamFault> {
-        let mut stitch = Stitch::new(chunk.clone(), out);
-        self.frames.push(chunk);
-        let result = loop {
-            match self.frames.next_frame() {
-                Ok(Some(frame)) => self.relay(frame, &mut stitch),
-                Ok(None) => break Ok(()),
-                Err(fault) => break Err(fault.into()),
-            }
-        };
-        self.progress.bytes_out += stitch.finish();
-        result
+        self.relay_chunk(chunk, out)
     }
 
     /// An event that was broken off is no event and is dropped: the relay says that the stream is broken. The end mark

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::super::chat::stream::tests::recorded;
-use super::super::peek::tests::split;
+use super::super::stream::tests::driven;
 use super::super::stream::{ChunkTransform, Progress};
 use super::super::usage::Usage;
 use super::MessagesStream;
@@ -37,15 +37,7 @@ fn claude() -> String {
 }
 
 fn run(input: &[u8], sizes: &[usize], echo: bool) -> (String, Progress) {
-    let mut stream = MessagesStream::new(echo.then(|| Bytes::from_static(b"\"azure/Claude\"")));
-    let mut out = Vec::new();
-    for chunk in split(input, sizes) {
-        stream.push(chunk.into(), &mut out).unwrap();
-    }
-    stream.finish(&mut out);
-    let out = out.concat();
-    assert_eq!(stream.progress().bytes_out, out.len() as u64);
-    (String::from_utf8(out).unwrap(), stream.progress().clone())
+    driven(&mut MessagesStream::new(echo.then(|| Bytes::from_static(b"\"azure/Claude\""))), input, sizes)
 }
 
 #[test]

@@ -4,11 +4,9 @@ mod golden;
 mod round_trip;
 mod streams;
 
-use bytes::Bytes;
-
 use super::*;
-use crate::dialect::peek::tests::split;
 use crate::dialect::stream::Progress;
+use crate::dialect::stream::tests::driven;
 
 const ORIGIN: &str = "0a0b0c";
 
@@ -47,13 +45,5 @@ fn reply(caller: Protocol, upstream: Protocol) -> Reply {
 
 /// A stream in pieces of these sizes, and what came of it.
 fn run(reply: &Reply, input: &str, sizes: &[usize]) -> (String, Progress) {
-    let (mut stream, mut out) = (reply.stream(), Vec::new());
-    for chunk in split(input.as_bytes(), sizes) {
-        stream.push(Bytes::from(chunk), &mut out).unwrap();
-    }
-    stream.finish(&mut out);
-    let progress = stream.progress().clone();
-    let out = out.concat();
-    assert_eq!(progress.bytes_out, out.len() as u64);
-    (String::from_utf8(out).unwrap(), progress)
+    driven(&mut *reply.stream(), input.as_bytes(), sizes)
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::super::super::peek::tests::split;
+use super::super::super::stream::tests::driven;
 use super::*;
 
 const FILTER: &str = r#"{"hate":{"filtered":false,"severity":"safe"},"violence":{"filtered":false,"severity":"safe"}}"#;
@@ -39,14 +39,7 @@ fn azure() -> String {
 }
 
 fn run(mut stream: ChatStream, input: &[u8], sizes: &[usize]) -> (String, Progress) {
-    let mut out = Vec::new();
-    for chunk in split(input, sizes) {
-        stream.push(chunk.into(), &mut out).unwrap();
-    }
-    stream.finish(&mut out);
-    let out = out.concat();
-    assert_eq!(stream.progress().bytes_out, out.len() as u64);
-    (String::from_utf8(out).unwrap(), stream.progress().clone())
+    driven(&mut stream, input, sizes)
 }
 
 fn echo() -> Option<Bytes> {

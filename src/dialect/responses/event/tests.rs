@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::super::super::chat::stream::tests::recorded;
 use super::super::super::error::is_throttling;
-use super::super::super::peek::tests::split;
+use super::super::super::stream::tests::driven;
 use super::super::super::stream::{ChunkTransform, Progress};
 use super::super::ResponsesStream;
 use super::*;
@@ -59,14 +59,7 @@ fn bound() -> ResponsesStream {
 }
 
 fn run(mut stream: ResponsesStream, input: &[u8], sizes: &[usize]) -> (String, Progress) {
-    let mut out = Vec::new();
-    for chunk in split(input, sizes) {
-        stream.push(chunk.into(), &mut out).unwrap();
-    }
-    stream.finish(&mut out);
-    let out = out.concat();
-    assert_eq!(stream.progress().bytes_out, out.len() as u64);
-    (String::from_utf8(out).unwrap(), stream.progress().clone())
+    driven(&mut stream, input, sizes)
 }
 
 fn as_the_caller_sees_it(input: &str) -> String {
