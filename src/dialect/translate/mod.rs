@@ -10,6 +10,7 @@ mod bridge;
 mod chat;
 mod count;
 mod fields;
+mod functions;
 mod ids;
 mod messages;
 mod model;

@@ -2,12 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
+use super::super::functions::{self, Shape};
 use super::super::ids;
 use super::super::model::{Gpt, Host, Target};
 use super::super::refused::Refused;
-use super::super::request::{
-    CallResult, Document, Format, Media, Part, Request, Role, Source, Text, Tool, ToolChoice, Turn,
-};
+use super::super::request::{CallResult, Document, Format, Media, Part, Request, Role, Source, Text, Turn};
 use super::super::schema;
 
 /// Stop sequences that Chat Completions takes.
@@ -41,7 +40,7 @@ pub fn write(request: &Request, target: &Target<'_>) -> Result<Value, Refused> {
     if let Some(effort) = request.thinking.as_ref().and_then(|thinking| gpt.effort(thinking.effort)) {
         body.insert("reasoning_effort".into(), effort.name().into());
     }
-    tools(request, &mut body);
+    functions::write(request, Shape::Nested, &mut body);
     if let Some(format) = &request.format {
         body.insert("response_format".into(), response_format(format));
     }
@@ -178,38 +177,6 @@ fn assistant(turn: &Turn) -> Option<Value> {
         message.insert("tool_calls".into(), calls.into());
     }
     Some(Value::Object(message))
-}
-
-fn tools(request: &Request, body: &mut Map<String, Value>) {
-    if !request.has_tools() {
-        return;
-    }
-    body.insert("tools".into(), request.tools.iter().map(tool).collect());
-    if let Some(choice) = &request.tool_choice {
-        let choice = match choice {
-            ToolChoice::None => "none".into(),
-            ToolChoice::Auto => "auto".into(),
-            ToolChoice::Any => "required".into(),
-            ToolChoice::Named(name) => json!({"type": "function", "function": {"name": name}}),
-        };
-        body.insert("tool_choice".into(), choice);
-    }
-    if let Some(parallel) = request.parallel {
-        body.insert("parallel_tool_calls".into(), parallel.into());
-    }
-}
-
-fn tool(tool: &Tool) -> Value {
-    let mut function = Map::new();
-    function.insert("name".into(), tool.name.as_str().into());
-    if let Some(description) = &tool.description {
-        function.insert("description".into(), description.as_str().into());
-    }
-    function.insert("parameters".into(), schema::of_tool(tool));
-    if let Some(strict) = tool.strict {
-        function.insert("strict".into(), (strict && schema::is_strict(&tool.schema)).into());
-    }
-    json!({"type": "function", "function": function})
 }
 
 fn response_format(format: &Format) -> Value {

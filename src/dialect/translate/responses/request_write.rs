@@ -2,12 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
+use super::super::functions::{self, Shape};
 use super::super::ids;
 use super::super::model::{Gpt, Target};
 use super::super::refused::Refused;
 use super::super::request::{
-    CallResult, Document, Effort, Format, Media, Part, Proof, Request, Role, Source, Text, Thought, Tool, ToolChoice,
-    Turn,
+    CallResult, Document, Effort, Format, Media, Part, Proof, Request, Role, Source, Text, Thought, Turn,
 };
 use super::super::schema;
 
@@ -35,7 +35,7 @@ pub fn write(request: &Request, target: &Target<'_>) -> Result<Value, Refused> {
         body.extend(value.clone().filter(|_| gpt.samples()).map(|value| (name.to_owned(), value.into())));
     }
     reasoning(request, gpt, &mut body);
-    tools(request, &mut body);
+    functions::write(request, Shape::Flat, &mut body);
     text(request, &mut body);
     if let Some(user) = &request.user {
         let user = ids::hash(user);
@@ -175,37 +175,6 @@ fn document(document: &Document) -> Result<Value, Refused> {
             Ok(json!({"type": "input_file", "filename": name, "file_data": data}))
         }
     }
-}
-
-fn tools(request: &Request, body: &mut Map<String, Value>) {
-    if !request.has_tools() {
-        return;
-    }
-    body.insert("tools".into(), request.tools.iter().map(tool).collect());
-    if let Some(choice) = &request.tool_choice {
-        let choice = match choice {
-            ToolChoice::None => "none".into(),
-            ToolChoice::Auto => "auto".into(),
-            ToolChoice::Any => "required".into(),
-            ToolChoice::Named(name) => json!({"type": "function", "name": name}),
-        };
-        body.insert("tool_choice".into(), choice);
-    }
-    body.extend(request.parallel.map(|parallel| ("parallel_tool_calls".to_owned(), parallel.into())));
-}
-
-/// `strict` is always said: left out, it means true.
-fn tool(tool: &Tool) -> Value {
-    let mut written = Map::new();
-    written.insert("type".into(), "function".into());
-    written.insert("name".into(), tool.name.as_str().into());
-    if let Some(description) = &tool.description {
-        written.insert("description".into(), description.as_str().into());
-    }
-    written.insert("parameters".into(), schema::of_tool(tool));
-    let strict = tool.strict.unwrap_or(false) && schema::is_strict(&tool.schema);
-    written.insert("strict".into(), strict.into());
-    Value::Object(written)
 }
 
 fn text(request: &Request, body: &mut Map<String, Value>) {
