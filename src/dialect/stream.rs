@@ -69,6 +69,8 @@ pub struct Progress {
     pub content_started: bool,
     /// The dialect's own end was seen (`[DONE]`).
     pub ended: bool,
+    /// The caller has all of it, though the upstream goes on.
+    pub enough: bool,
     /// The data of an error event.
     pub error: Option<Bytes>,
     pub usage: Option<Usage>,

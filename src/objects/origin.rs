@@ -27,15 +27,24 @@ impl Origin {
         Self(short)
     }
 
+    /// Its name, in letters, digits, `-` and `_`.
+    pub fn name(self) -> String {
+        BASE64URL_NOPAD.encode(&self.0)
+    }
+
+    /// The resource of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        BASE64URL_NOPAD.decode(name.as_bytes()).ok()?.try_into().ok().map(Self)
+    }
+
     /// What stands before content that only this resource can read.
     pub fn mark(self) -> String {
-        format!("{FRONT}{}{BACK}", BASE64URL_NOPAD.encode(&self.0))
+        format!("{FRONT}{}{BACK}", self.name())
     }
 
     /// The resource whose mark stands in front of `content`. The mark is [`MARK_LENGTH`] long.
     pub fn of_marked(content: &str) -> Option<Self> {
-        let mark = content.get(..MARK_LENGTH)?.strip_prefix(FRONT)?.strip_suffix(BACK)?;
-        BASE64URL_NOPAD.decode(mark.as_bytes()).ok()?.try_into().ok().map(Self)
+        Self::named(content.get(..MARK_LENGTH)?.strip_prefix(FRONT)?.strip_suffix(BACK)?)
     }
 }
 

@@ -47,7 +47,14 @@ pub fn target(
         timeouts: snapshot.direct_timeouts,
         beta: BetaRules::default(),
     };
-    Ok(Target { provider: Arc::new(provider), place: None, keys: sole, model: deployment, deployment: None })
+    Ok(Target {
+        provider: Arc::new(provider),
+        place: None,
+        keys: sole,
+        knowing: KeySet::default(),
+        model: deployment,
+        deployment: None,
+    })
 }
 
 /// A key for the endpoint that a caller named.

@@ -10,8 +10,9 @@ use http::StatusCode;
 
 use crate::azure::ApiVersion;
 use crate::base::{KeySet, Label};
-use crate::catalog::Deployment;
+use crate::catalog::{Catalog, Deployment};
 use crate::dialect::multipart;
+use crate::dialect::translate::Carried;
 use crate::dialect::{Dialect, Members, Operation, Usage};
 use crate::governance::{Demand, Kind, Price, Standing, VirtualKey, What};
 use crate::pool::Session;
@@ -90,6 +91,8 @@ pub struct Plan {
     pub version: Option<ApiVersion>,
     /// What the request refers to of earlier ones.
     pub objects: Objects,
+    /// Reasoning that was packed here, which a model of the caller's own dialect must not be shown.
+    pub carried: Vec<Carried>,
     /// The form that the body is, where it is one.
     pub form: Option<multipart::Form>,
     pub body: Body,
@@ -102,6 +105,8 @@ pub struct Target {
     /// Where the provider stands in the catalog; `None` for a caller's own endpoint.
     pub place: Option<usize>,
     pub keys: KeySet,
+    /// Those of them that can read the reasoning which the request carries: the others serve without it.
+    pub knowing: KeySet,
     /// The model's name without a provider's prefix.
     pub model: String,
     /// The deployment that the body named outright.
@@ -157,6 +162,8 @@ pub struct Reply {
     pub bytes_in: u64,
     /// Estimated from the request's bytes.
     pub prompt_tokens: u64,
+    /// Pieces of earlier reasoning that did not go to the upstream, which could not have read them.
+    pub dropped_reasoning: usize,
     pub bytes_out: u64,
     pub first_event: Option<Duration>,
     /// Time spent waiting for the caller or an upstream.
@@ -179,6 +186,7 @@ impl Plan {
             wants_usage: false,
             version: None,
             objects,
+            carried: Vec::new(),
             form: None,
             body: Body::default(),
         }
@@ -187,6 +195,16 @@ impl Plan {
     /// The model that was asked for.
     pub fn model(&self) -> &str {
         self.targets.first().map_or("", |target| &target.model)
+    }
+}
+
+impl Target {
+    /// What the model is called on a key.
+    pub fn deployment(&self, key: usize, catalog: &Catalog) -> Deployment {
+        let Self { model, deployment, place, .. } = self;
+        let Some(place) = *place else { return Deployment::literal(model) };
+        let outright = deployment.as_ref().and_then(|name| catalog.offered(place, key, name));
+        outright.unwrap_or_else(|| catalog.deployment(place, key, model))
     }
 }
 

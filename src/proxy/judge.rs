@@ -78,6 +78,18 @@ fn lacks_deployment(status: StatusCode, words: &[u8]) -> bool {
     }
 }
 
+/// Whether an upstream refused a request because of reasoning that another resource has encrypted, or that it can no
+/// longer read. Older versions give no code.
+pub fn reasoning_is_unreadable(status: StatusCode, words: &[u8]) -> bool {
+    let told = || dialect::error::told(words);
+    status == StatusCode::BAD_REQUEST
+        && told().is_some_and(|Told { code, message, .. }| {
+            let said =
+                |message: String| message.contains("ncrypted content") && message.contains("could not be verified");
+            code.as_deref() == Some("invalid_encrypted_content") || message.is_some_and(said)
+        })
+}
+
 /// The same for an attempt without an answer.
 pub fn failure(fault: &Fault) -> Verdict {
     match fault {

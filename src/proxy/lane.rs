@@ -3,9 +3,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::Bytes;
 use http::StatusCode;
-use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::time::timeout;
 
@@ -16,19 +14,16 @@ use super::pick::{Pick, Picked};
 use super::reading::Reading;
 use super::refuse::{Refusal, Stop};
 use super::relay::{Answered, Relay, Route};
-use super::send::Prepared;
 use super::waits::{caller_leaves, until};
-use super::{judge, names, pick, prove, send, speech};
+use super::{judge, pick};
 use crate::azure;
-use crate::pool::Waiting;
-use crate::provider::Credential;
 use crate::routing::{Course, Leg, Next, RetryBudget, Verdict};
 use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
-use crate::upstream::{self, Connections, Fault};
+use crate::upstream::Connections;
 
 /// Answers up to this size are read to judge them, or read over for the sake of their connections.
-const SHORT: usize = 64 * 1024;
+pub(super) const SHORT: usize = 64 * 1024;
 
 /// How long the reading over may take.
 const LEAVING: Duration = Duration::from_millis(200);
@@ -94,43 +89,6 @@ impl Lane<'_> {
                 None => return self.end_with(&candidate, left).await,
             }
         }
-    }
-
-    /// Asks one candidate; once more with another token where an upstream refuses the one it was shown.
-    pub(super) async fn try_on(&mut self, candidate: &Candidate, waiting: Waiting) -> Result<(Verdict, Left), Stop> {
-        let begun = Instant::now();
-        let credential = match self.while_caller_stays(candidate, prove::credential(candidate)).await? {
-            Ok(credential) => credential,
-            Err(refusal) => {
-                self.note(candidate, "no_token", begun, None);
-                return Ok((Verdict::Closed, Left::Refusal(Box::new(refusal))));
-            }
-        };
-        let prepared = self.prepare(candidate, credential.as_ref()).await?;
-        let mut asked = self.ask(candidate, &prepared, waiting).await?;
-        if asked.as_ref().is_ok_and(|answered| answered.head.status == StatusCode::UNAUTHORIZED)
-            && let Some(other) =
-                self.while_caller_stays(candidate, prove::renewed(candidate, credential.as_ref())).await?
-            && let Ok(refused) = asked
-        {
-            self.leave(Left::Answer(Box::new(refused))).await;
-            let waiting = candidate.key.memory.latency.wait();
-            let prepared = self.prepare(candidate, Some(&other)).await?;
-            asked = self.ask(candidate, &prepared, waiting).await?;
-        }
-        Ok(match asked {
-            Ok(answered) => (judge::answer(&answered.head, &answered.words()), Left::Answer(Box::new(answered))),
-            Err(fault) => (judge::failure(&fault), Left::Refusal(Box::new(fault.into()))),
-        })
-    }
-
-    async fn prepare(&self, candidate: &Candidate, credential: Option<&Credential>) -> Result<Prepared, Refusal> {
-        let (head, rules) = (self.session.req_header(), &self.snapshot.client);
-        if let Some(translated) = speech::translate(self.received, self.form.operation, self.plan, candidate).await? {
-            return send::prepare_translated(head, translated, (candidate, credential), rules);
-        }
-        let names = names::at(candidate, self.plan, &self.snapshot.catalog);
-        send::prepare(head, &self.form, self.plan, (candidate, credential), names, rules)
     }
 
     /// Waits for something within the request's time, unless the caller leaves.
@@ -321,75 +279,4 @@ impl Lane<'_> {
         }
         ended
     }
-
-    /// One attempt on a candidate, with one fresh connection when a pooled one turned out to be closing.
-    async fn ask(
-        &mut self,
-        candidate: &Candidate,
-        prepared: &Prepared,
-        waiting: Waiting,
-    ) -> Result<Result<Answered, Fault>, Stop> {
-        // A connection that was used before may close under a request, and nobody knows then whether that was taken.
-        let mut fresh = Form::is_sent_once(self.form.operation);
-        loop {
-            let begun = Instant::now();
-            let exchange = exchange(self.connections, candidate, prepared, fresh);
-            let answered = match self.while_caller_stays(candidate, exchange).await {
-                Ok(answered) => answered,
-                Err(stop) => {
-                    let outcome = if matches!(stop, Stop::CallerLeft) { "caller_left" } else { "request_timeout" };
-                    self.note(candidate, outcome, begun, None);
-                    return Err(stop);
-                }
-            };
-            match answered {
-                Ok(answered) => {
-                    drop(waiting);
-                    self.note(candidate, judge::outcome(answered.head.status), begun, Some(&answered.head));
-                    judge::learn(candidate, &answered.head, begun.elapsed());
-                    return Ok(Ok(answered));
-                }
-                Err((fault, reused)) => {
-                    self.note(candidate, judge::fault(&fault), begun, None);
-                    if fresh || !judge::deserves_fresh_connection(&fault, reused) {
-                        judge::learn_fault(candidate, &fault);
-                        return Ok(Err(fault));
-                    }
-                    fresh = true;
-                }
-            }
-        }
-    }
-
-    fn note(&mut self, candidate: &Candidate, outcome: &'static str, begun: Instant, head: Option<&ResponseHeader>) {
-        let id = head.and_then(|head| head.headers.get("apim-request-id")).and_then(|id| id.to_str().ok());
-        self.attempts.push(Attempt {
-            candidate: candidate.clone(),
-            outcome,
-            duration: begun.elapsed(),
-            upstream_id: id.map(str::to_owned),
-        });
-    }
-}
-
-/// Sends the request and waits for the answer's head, and for its words where it takes those to judge it.
-async fn exchange(
-    connections: &Connections,
-    candidate: &Candidate,
-    prepared: &Prepared,
-    fresh: bool,
-) -> Result<Answered, (Fault, bool)> {
-    let limits = candidate.provider.timeouts.exchange;
-    let host = &candidate.key.host;
-    let begun = upstream::Exchange::begin(connections, host, &prepared.head, prepared.body.clone(), limits, fresh);
-    let mut exchange = begun.await?;
-    // An answer that had begun was worked on: its connection is no reason to ask again.
-    let head = exchange.head().await.map_err(|fault| (fault, exchange.reused))?;
-    let (mut read, mut whole) = (Vec::new(), false);
-    if judge::needs_words(head.status) {
-        while !whole && read.iter().map(Bytes::len).sum::<usize>() < SHORT {
-            whole = !exchange.read(&mut read).await.map_err(|fault| (fault, false))?;
-        }
-    }
-    Ok(Answered { exchange, head, read, whole, hide_usage: prepared.hide_usage, reply: prepared.reply.clone() })
 }

@@ -45,6 +45,14 @@ impl Tab {
         }
     }
 
+    /// Counts a request that was answered here and has used nothing else.
+    pub async fn settle_here(&mut self, clock: &Clock) {
+        self.own.take().into_iter().for_each(|own| own.settle(Used::default(), clock.now()));
+        if let Some(shared) = self.shared.take() {
+            shared.settle(Used::default()).await;
+        }
+    }
+
     pub fn is_settled(&self) -> bool {
         self.bill.is_some()
     }

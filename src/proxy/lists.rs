@@ -83,6 +83,7 @@ pub fn plan(operation: Operation, query: &str, caller: &Caller, snapshot: &Snaps
                     provider: Arc::clone(provider),
                     place: Some(place),
                     keys: KeySet::from_iter([key]),
+                    knowing: KeySet::default(),
                     model: String::new(),
                     deployment: None,
                 }),

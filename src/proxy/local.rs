@@ -7,11 +7,13 @@ use pingora::protocols::http::ServerSession;
 use serde_json::{Value, json};
 
 use super::exchange::{Caller, Plan, Received, Reply};
+use super::limits;
 use super::refuse::{Refusal, Stop};
 use super::waits::{PATIENCE, caller_takes};
 use crate::catalog::{Family, Listed};
 use crate::dialect::translate;
 use crate::dialect::{Dialect, Operation, query_value};
+use crate::governance::Standing;
 use crate::provider::Service;
 use crate::snapshot::Snapshot;
 
@@ -74,21 +76,21 @@ fn counts_itself(plan: &Plan, snapshot: &Snapshot) -> bool {
     family == Family::Anthropic || target.provider.service == Service::Anthropic
 }
 
-/// Sends a document of the gateway's own.
+/// Sends a document of the gateway's own, and how its caller stands where that is limited.
 pub async fn send(
     session: &mut ServerSession,
     received: &Received,
-    document: &Value,
+    (document, standing): (&Value, Standing),
     reply: &mut Reply,
 ) -> Result<(), Stop> {
-    send_text(session, received, document.to_string().into_bytes(), reply).await
+    send_text(session, received, (document.to_string().into_bytes(), standing), reply).await
 }
 
 /// The same of one that is written already.
 pub async fn send_text(
     session: &mut ServerSession,
     received: &Received,
-    body: Vec<u8>,
+    (body, standing): (Vec<u8>, Standing),
     reply: &mut Reply,
 ) -> Result<(), Stop> {
     let head_only = session.req_header().method == http::Method::HEAD;
@@ -104,6 +106,7 @@ pub async fn send_text(
     if received.operation == Some(Operation::CountTokens) {
         head.insert_header("x-azgate-estimate", HeaderValue::from_static("true")).map_err(|_| Stop::Cut)?;
     }
+    limits::tell(&mut head, &standing, received.dialect);
     reply.status = Some(head.status);
     caller_takes(PATIENCE, session.write_response_header(Box::new(head))).await?;
     let body = if head_only { Vec::new() } else { body };

@@ -12,6 +12,7 @@
 //! a filter has read is lost to it past 64 KiB, and it sends an answer's head before anyone can judge the answer.
 
 mod admit;
+mod ask;
 mod body;
 pub mod connection;
 mod direct;
@@ -56,6 +57,7 @@ use pingora::{Error, ErrorType, Result};
 use prometheus::IntGauge;
 
 use crate::dialect::Operation;
+use crate::governance::Standing;
 use crate::routing::RetryBudget;
 use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
@@ -108,20 +110,21 @@ impl Gateway {
         }
         let operation = received.operation.ok_or_else(|| Refusal::unsupported("unknown"))?;
         if let Some(document) = local::open(operation) {
-            return local::send(session, received, &document, &mut exchange.reply).await;
+            return local::send(session, received, (&document, Standing::default()), &mut exchange.reply).await;
         }
         let caller = &*exchange.caller.insert(admit::identify(session.req_header(), received, &snapshot)?);
         let query = session.req_header().uri.query().unwrap_or_default();
         if let Some(document) = local::answer(received, operation, query, caller, &snapshot)? {
-            return local::send(session, received, &document, &mut exchange.reply).await;
+            return local::send(session, received, (&document, Standing::default()), &mut exchange.reply).await;
         }
         let (plan, form) = planned(session, operation, received, caller, &snapshot, &mut exchange.reply).await?;
         let plan = &*exchange.plan.insert(plan);
-        if let Some(document) = local::count(operation, plan, &snapshot).await? {
-            return local::send(session, received, &document, &mut exchange.reply).await;
-        }
         let (prompt, tab) = (exchange.reply.prompt_tokens, &mut exchange.tab);
         let reserved = limits::reserve(operation, caller, plan, &snapshot, prompt, tab).await?;
+        if let Some(document) = local::count(operation, plan, &snapshot).await? {
+            exchange.tab.settle_here(&snapshot.governor.clock).await;
+            return local::send(session, received, (&document, reserved.standing), &mut exchange.reply).await;
+        }
         let reserved = &*exchange.reserved.insert(reserved);
         let query = session.req_header().uri.query().filter(|_| Form::is_list(operation)).map(str::to_owned);
         let mut lane = Lane {
@@ -143,7 +146,7 @@ impl Gateway {
         if Form::is_list(operation) && !matches!(caller, Caller::Direct { .. }) {
             let page = lists::page(&mut lane, operation, &query.unwrap_or_default()).await?;
             lane.tab.settle(lane.attempts, lane.reply, &snapshot).await;
-            return local::send_text(lane.session, received, page, lane.reply).await;
+            return local::send_text(lane.session, received, (page, reserved.standing), lane.reply).await;
         }
         lane.run().await
     }
@@ -180,7 +183,11 @@ async fn planned(
     let form = form.asked_with(query);
     let reading = reading::Request::new(operation, content_type(session))?;
     let (body, noted) = receive::body(session, snapshot.largest_body, reading, reply).await?;
-    let asked = plan::Asked::by(caller, snapshot, body, noted)?;
+    let carried = match noted.suspects {
+        Some(protocol) => speech::carried(protocol, &body).await?,
+        None => Vec::new(),
+    };
+    let asked = plan::Asked::by(caller, snapshot, body, (noted, carried))?;
     let plan = match Form::stores(operation) {
         true => uploads::plan(operation, caller, snapshot, asked)?,
         false => plan::make(received, caller, snapshot, asked)?,

@@ -42,6 +42,8 @@ pub struct Objects {
     owned: bool,
     /// The resource that everything referred to belongs to.
     origin: Option<Origin>,
+    /// Something is referred to that is not in the request itself.
+    by_reference: bool,
     /// Parts of the body, and what stands there for the upstream.
     pub opened: Vec<(Range<u64>, Bytes)>,
     /// The model that the image tool is to use.
@@ -164,6 +166,11 @@ impl Objects {
         self.origin.is_some()
     }
 
+    /// Whether the request is whole without what its resource keeps, but for reasoning that nobody else can read.
+    pub fn are_spelled_out(&self) -> bool {
+        !self.by_reference
+    }
+
     fn open_id(&mut self, named: Named) -> Result<(), Refusal> {
         let Some(seal) = &self.seal else { return Ok(()) };
         let (origin, id) = match (seal.open(&named.text), named.kind) {
@@ -175,6 +182,7 @@ impl Objects {
             (Err(_), _) => return Err(previous_not_found(&named.text)),
         };
         self.bind(origin)?;
+        self.by_reference |= matches!(named.kind, Reference::PreviousResponse | Reference::File);
         let id = serde_json::to_vec(&id).map_or_else(|_| Bytes::from_static(b"null"), Bytes::from);
         self.opened.push((named.value, id));
         Ok(())
@@ -242,6 +250,7 @@ pub fn target(place: usize, caller: &Caller, objects: &Objects, snapshot: &Snaps
         provider: Arc::clone(provider),
         place: Some(place),
         keys,
+        knowing: KeySet::default(),
         model: String::new(),
         deployment: None,
     })

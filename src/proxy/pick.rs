@@ -39,13 +39,16 @@ pub struct Pick<'a> {
 impl Pick<'_> {
     /// The next key among these, of the best priority that has an open one.
     pub fn next(&self, among: &KeySet) -> Option<Picked> {
-        let provider = &self.target.provider;
+        let Target { provider, keys, knowing, .. } = self.target;
         let open = |key: usize| among.contains(key) && self.is_open(key);
         let hold = Cell::new(None);
-        let index = provider.tiers.iter().find_map(|tier| {
-            let tier = tier.and(&self.target.keys);
-            tier.iter().any(open).then(|| self.of_tier(&tier, open, &hold)).flatten()
-        })?;
+        let of = |keys: &KeySet| {
+            provider.tiers.iter().find_map(|tier| {
+                let tier = tier.and(keys);
+                tier.iter().any(open).then(|| self.of_tier(&tier, open, &hold)).flatten()
+            })
+        };
+        let index = of(knowing).or_else(|| of(keys))?;
         let (key, deployment) = (Arc::clone(&provider.keys[index]), self.deployment(index));
         let price = limits::price(self.target, &deployment, self.snapshot);
         Some(Picked {
@@ -142,11 +145,7 @@ impl Pick<'_> {
 
     /// What the model is called on a key.
     pub fn deployment(&self, key: usize) -> Deployment {
-        let catalog = &self.snapshot.catalog;
-        let Target { model, deployment, place, .. } = self.target;
-        let Some(place) = *place else { return Deployment::literal(model) };
-        let outright = deployment.as_ref().and_then(|name| catalog.offered(place, key, name));
-        outright.unwrap_or_else(|| catalog.deployment(place, key, model))
+        self.target.deployment(key, &self.snapshot.catalog)
     }
 }
 

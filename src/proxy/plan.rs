@@ -13,9 +13,11 @@ use super::objects::{self, Objects};
 use super::reading::Noted;
 use super::refuse::Refusal;
 use super::session;
+use super::speech;
 use crate::azure::{Addressing, ApiVersion};
 use crate::base::{KeySet, Label};
 use crate::catalog::Resolved;
+use crate::dialect::translate::Carried;
 use crate::dialect::{Member, Members, Operation, multipart};
 use crate::governance::VirtualKey;
 use crate::provider::Service;
@@ -33,15 +35,21 @@ pub struct Asked {
     pub members: Members,
     pub form: Option<multipart::Form>,
     pub objects: Objects,
+    pub carried: Vec<Carried>,
 }
 
 impl Asked {
     /// # Errors
     /// When the body refers to something that is not this caller's.
-    pub fn by(caller: &Caller, snapshot: &Snapshot, body: Body, noted: Noted) -> Result<Self, Refusal> {
+    pub fn by(
+        caller: &Caller,
+        snapshot: &Snapshot,
+        body: Body,
+        (noted, carried): (Noted, Vec<Carried>),
+    ) -> Result<Self, Refusal> {
         let mut objects = Objects::of(caller, snapshot.client.share_objects);
         objects.refer(noted.references)?;
-        Ok(Self { body, members: noted.members, form: noted.form, objects })
+        Ok(Self { body, members: noted.members, form: noted.form, objects, carried })
     }
 }
 
@@ -49,7 +57,7 @@ impl Asked {
 ///
 /// A classic path names the model whatever the body says, as on Azure itself; else the body's `model` does.
 pub fn make(received: &Received, caller: &Caller, snapshot: &Snapshot, asked: Asked) -> Result<Plan, Refusal> {
-    let Asked { body, members, form, mut objects } = asked;
+    let Asked { body, members, form, mut objects, carried } = asked;
     let requested = requested_model(received, &members)?;
     let deployment = optional_text(&members, "deployment")?.map(Cow::into_owned);
     deployment.as_deref().map_or(Ok(()), |name| check_name("deployment", name))?;
@@ -72,14 +80,9 @@ pub fn make(received: &Received, caller: &Caller, snapshot: &Snapshot, asked: As
     if let Some(model) = &objects.image_model {
         with_images(model, caller, &mut targets, snapshot)?;
     }
-    if objects.are_bound() {
-        for target in &mut targets {
-            target.keys = objects.among(&target.provider, std::mem::take(&mut target.keys));
-        }
-        targets.retain(|target| !target.keys.is_empty());
-        if targets.is_empty() {
-            return Err(objects::elsewhere(&requested));
-        }
+    bind(&objects, received.operation, &mut targets, snapshot)?;
+    for target in &mut targets {
+        target.knowing = speech::knowing(received.operation, &carried, target, snapshot);
     }
     let version = received.path_model.as_ref().and(received.api_version.as_deref());
     Ok(Plan {
@@ -88,6 +91,7 @@ pub fn make(received: &Received, caller: &Caller, snapshot: &Snapshot, asked: As
         session: session::of(received, caller, &requested, &members, &body),
         echo: Some(echo(&requested, &members)),
         objects,
+        carried,
         form,
         stream: members.last("stream").and_then(|member| member.as_bool()).unwrap_or(false),
         wants_usage: wants_usage(&members),
@@ -98,6 +102,27 @@ pub fn make(received: &Received, caller: &Caller, snapshot: &Snapshot, asked: As
         members,
         body,
     })
+}
+
+/// Keeps the keys of the resource that the request is bound to.
+fn bind(
+    objects: &Objects,
+    operation: Option<Operation>,
+    targets: &mut Vec<Target>,
+    snapshot: &Snapshot,
+) -> Result<(), Refusal> {
+    if !objects.are_bound() {
+        return Ok(());
+    }
+    let model = targets.first().map(|target| target.model.clone()).unwrap_or_default();
+    for target in targets.iter_mut() {
+        let bound = objects.among(&target.provider, target.keys.clone());
+        // A model of another dialect is told the conversation itself.
+        let free = |key: &usize| objects.are_spelled_out() && speech::is_foreign(operation, target, *key, snapshot);
+        target.keys = target.keys.iter().filter(|key| bound.contains(*key) || free(key)).collect();
+    }
+    targets.retain(|target| !target.keys.is_empty());
+    if targets.is_empty() { Err(objects::elsewhere(&model)) } else { Ok(()) }
 }
 
 fn requested_model<'a>(received: &'a Received, members: &'a Members) -> Result<Cow<'a, str>, Refusal> {
@@ -224,7 +249,10 @@ fn target(
         let message = format!("none of the keys that this caller may use serves model `{model}`");
         return Err(Refusal::new(403, "model_not_allowed", message).param("model"));
     }
-    Ok((Target { provider, place: Some(place), keys, model: model.to_owned(), deployment }, label))
+    Ok((
+        Target { provider, place: Some(place), keys, knowing: KeySet::default(), model: model.to_owned(), deployment },
+        label,
+    ))
 }
 
 /// Keeps the keys that also serve the model which makes the images of the answer.

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::form::{Coding, Form};
 use super::refuse::Refusal;
+use super::speech;
 use crate::dialect::answer::Answer;
 use crate::dialect::chat::ChatStream;
 use crate::dialect::media::MediaStream;
@@ -13,7 +14,7 @@ use crate::dialect::messages::MessagesStream;
 use crate::dialect::multipart::{self, Multipart};
 use crate::dialect::responses::{Bound, Named, References, ResponsesAnswer, ResponsesStream};
 use crate::dialect::stream::ChunkTransform;
-use crate::dialect::translate;
+use crate::dialect::translate::{self, Look, Protocol};
 use crate::dialect::usage::Background;
 use crate::dialect::{Members, Operation, Peek, Usage};
 
@@ -38,7 +39,7 @@ const FORM_FIELDS: &[&str] = &["model", "stream", "purpose"];
 
 /// Notes what matters of a request's body, in one pass while it arrives.
 pub enum Request {
-    Json { peek: Box<Peek>, references: Option<References> },
+    Json { peek: Box<Peek>, references: Option<Box<References>>, look: Option<Look> },
     Form(Box<Multipart>),
 }
 
@@ -47,6 +48,8 @@ pub struct Noted {
     pub members: Members,
     /// What a Responses request refers to.
     pub references: Vec<Named>,
+    /// The protocol in whose places reasoning may be that was packed here.
+    pub suspects: Option<Protocol>,
     /// The form that the body is.
     pub form: Option<multipart::Form>,
 }
@@ -58,8 +61,9 @@ impl Request {
         if Form::coding(operation) == Coding::Form || (Form::coding(operation) == Coding::Either && is_form) {
             return Ok(Self::Form(Box::new(Multipart::new(content_type)?)));
         }
-        let references = Form::has_ids(operation).then(References::default);
-        Ok(Self::Json { peek: Box::new(Peek::new(FIELDS)), references })
+        let references = Form::has_ids(operation).then(Box::<References>::default);
+        let look = speech::of_body(operation).and_then(Look::new);
+        Ok(Self::Json { peek: Box::new(Peek::new(FIELDS)), references, look })
     }
 
     pub fn is_json(&self) -> bool {
@@ -68,7 +72,8 @@ impl Request {
 
     pub fn feed(&mut self, chunk: &[u8]) -> Result<(), Refusal> {
         match self {
-            Self::Json { peek, references } => {
+            Self::Json { peek, references, look } => {
+                look.iter_mut().for_each(|look| look.feed(chunk));
                 references.iter_mut().for_each(|references| references.feed(chunk));
                 Ok(peek.feed(chunk)?)
             }
@@ -77,18 +82,18 @@ impl Request {
     }
 
     pub fn finish(self) -> Result<Noted, Refusal> {
-        let (peek, references) = match self {
-            Self::Json { peek, references } => (peek, references),
+        let (peek, references, look) = match self {
+            Self::Json { peek, references, look } => (peek, references, look),
             Self::Form(form) => {
                 let form = form.finish()?;
                 let members = form.members(FORM_FIELDS);
-                return Ok(Noted { members, references: Vec::new(), form: Some(form) });
+                return Ok(Noted { members, references: Vec::new(), suspects: None, form: Some(form) });
             }
         };
         let members = peek.finish()?;
         let too_many = || Refusal::new(400, "bad_request", "the input has too many items").param("input");
-        let references = references.map_or(Some(Vec::new()), References::finish).ok_or_else(too_many)?;
-        Ok(Noted { members, references, form: None })
+        let references = references.map_or(Some(Vec::new()), |references| references.finish()).ok_or_else(too_many)?;
+        Ok(Noted { members, references, suspects: look.and_then(|look| look.suspects()), form: None })
     }
 }
 

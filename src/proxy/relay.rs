@@ -60,6 +60,8 @@ pub struct Answered {
     pub hide_usage: bool,
     /// How it becomes the caller's, where the upstream speaks another dialect.
     pub reply: Option<translate::Reply>,
+    /// Pieces of earlier reasoning that the upstream was not told.
+    pub dropped_reasoning: usize,
 }
 
 pub struct Relay<'a> {
@@ -80,7 +82,8 @@ impl Answered {
 
 impl Relay<'_> {
     pub async fn run(mut self, answered: Answered) -> Result<(), Stop> {
-        let Answered { exchange, head, read, whole, hide_usage, reply } = answered;
+        self.reply.dropped_reasoning = answered.dropped_reasoning;
+        let Answered { exchange, head, read, whole, hide_usage, reply, dropped_reasoning } = answered;
         let of = |name: header::HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
         let readable = matches!(of(header::CONTENT_ENCODING), "" | "identity");
         let media = of(header::CONTENT_TYPE).split(';').next().unwrap_or("").trim().to_ascii_lowercase();
@@ -95,7 +98,7 @@ impl Relay<'_> {
         if head.status.is_success() && self.route.reading.is_for_machines(&media) {
             return self.pass_on(exchange, head, read, false).await;
         }
-        self.plain(Answered { exchange, head, read, whole, hide_usage, reply }, editable).await
+        self.plain(Answered { exchange, head, read, whole, hide_usage, reply, dropped_reasoning }, editable).await
     }
 
     /// A plain answer: held until complete, then sent with its length.
@@ -270,6 +273,9 @@ impl Relay<'_> {
         limits::tell(&mut head, &route.reserved.standing, route.received.dialect);
         if route.candidate.price.is_none() && upstream.status.is_success() {
             insert(&mut head, "x-azgate-price", HeaderValue::from_static("unknown"));
+        }
+        if self.reply.dropped_reasoning > 0 {
+            insert(&mut head, "x-azgate-dropped-reasoning", self.reply.dropped_reasoning.into());
         }
         if route.attempts.len() > 1 && upstream.status.is_server_error() {
             // Clients that retry on top of the gateway's own retries multiply the load.

@@ -13,7 +13,7 @@ use super::speech;
 use crate::azure::{self, Addressing, ApiVersion};
 use crate::catalog::Family;
 use crate::dialect::splice::Edits;
-use crate::dialect::translate::{self, Translated};
+use crate::dialect::translate::{self, Reasoning, Translated};
 use crate::dialect::{Members, Operation, multipart};
 use crate::provider::{self, Credential, KeyHeader, Service};
 use crate::snapshot::ClientRules;
@@ -27,6 +27,8 @@ pub struct Prepared {
     pub hide_usage: bool,
     /// How the answer becomes the caller's, where the upstream speaks another dialect.
     pub reply: Option<translate::Reply>,
+    /// What becomes of the reasoning of earlier turns, as far as it was packed here.
+    pub reasoning: Reasoning,
 }
 
 /// Builds the request for one candidate.
@@ -64,7 +66,8 @@ pub fn prepare(
         head.insert_header(azure::IMAGE_HEADER, &*images.name).map_err(unbuildable)?;
     }
     let body = plan.body.segments(&pieces);
-    Ok(Prepared { head, body, hide_usage: edits.hide_usage, reply: None })
+    let reasoning = Reasoning { kept: 0, dropped: plan.carried.len() };
+    Ok(Prepared { head, body, hide_usage: edits.hide_usage, reply: None, reasoning })
 }
 
 /// Builds the request for one candidate that speaks another dialect than the caller.
@@ -83,7 +86,8 @@ pub fn prepare_translated(
         claude_version(&mut head)?;
     }
     let body = vec![Segment::Memory(translated.body)];
-    Ok(Prepared { head, body, hide_usage: false, reply: Some(translated.reply) })
+    let (reply, reasoning) = (Some(translated.reply), translated.reasoning);
+    Ok(Prepared { head, body, hide_usage: false, reply, reasoning })
 }
 
 /// Path and query of what is asked.
@@ -165,6 +169,9 @@ impl<'m> Changes<'m> {
             for member in members.all("fallbacks").filter(|member| !plan::is_anthropics(operation, member)) {
                 edits.remove(member);
             }
+        }
+        for carried in &plan.carried {
+            edits.replace_part(carried.place.clone(), Bytes::new());
         }
         for (part, opened) in &plan.objects.opened {
             edits.replace_part(part.clone(), opened.clone());

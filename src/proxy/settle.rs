@@ -59,6 +59,9 @@ struct Line<'a> {
     price_unknown: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     usage_estimated: bool,
+    /// Pieces of earlier reasoning that the upstream was not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dropped_reasoning: Option<usize>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     caller_left: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -167,6 +170,7 @@ pub async fn settle(exchange: &mut Exchange, labels: &Labels, metrics: &Metrics)
         cost_micro_usd: bill.cost.filter(|_| bill.tokens.is_some()),
         price_unknown: bill.cost.is_none(),
         usage_estimated: reply.usage_estimated,
+        dropped_reasoning: Some(reply.dropped_reasoning).filter(|count| *count > 0),
         caller_left: reply.caller_left,
         stream_failure: reply.stream_failure,
         client_retry: received.retry_count.filter(|count| *count > 0),

@@ -161,7 +161,7 @@ async fn pump(
             relay.settle().await;
         }
         deliver(relay, stage, parts, transform.progress()).await?;
-        if !more {
+        if !more || transform.progress().enough {
             return ending(transform.progress());
         }
     }

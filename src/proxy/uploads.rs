@@ -23,7 +23,7 @@ const MOST_MODELS: usize = 64;
 /// Decides where a new file, upload or batch goes. A batch goes where its file is; a file of requests to keys that serve all of their
 /// models; any other file, and an upload in parts, to one of the first provider's keys.
 pub fn plan(operation: Operation, caller: &Caller, snapshot: &Snapshot, asked: Asked) -> Result<Plan, Refusal> {
-    let Asked { body, members, form, objects } = asked;
+    let Asked { body, members, form, objects, .. } = asked;
     let key = match caller {
         Caller::Virtual(key) => Some(key),
         Caller::Anonymous => None,
@@ -136,5 +136,12 @@ fn anywhere(caller: Option<&Arc<VirtualKey>>, snapshot: &Snapshot) -> Result<Tar
 }
 
 fn target(place: usize, provider: &Arc<Provider>, keys: KeySet) -> Target {
-    Target { provider: Arc::clone(provider), place: Some(place), keys, model: String::new(), deployment: None }
+    Target {
+        provider: Arc::clone(provider),
+        place: Some(place),
+        keys,
+        knowing: KeySet::default(),
+        model: String::new(),
+        deployment: None,
+    }
 }

@@ -360,9 +360,9 @@ async fn traps_51_an_answer_that_reached_its_limit_is_no_normal_end() {
 #[tokio::test]
 async fn what_cannot_be_translated_is_refused_by_its_name() {
     let (azure, gateway) = gateway().await;
-    let refused = post(&gateway, "/v1/messages", &messages("gpt", "x", json!({"stop_sequences": ["a"]}))).await;
+    let refused = post(&gateway, "/v1/messages", &messages("gpt", "x", json!({"mcp_servers": [{}]}))).await;
     assert_eq!((refused.status, &refused.json()["error"]["type"]), (400, &json!("invalid_request_error")));
-    assert!(refused.text().contains("`stop_sequences`"), "{}", refused.text());
+    assert!(refused.text().contains("`mcp_servers`"), "{}", refused.text());
     for (more, param) in
         [(json!({"n": 2}), "n"), (json!({"logprobs": true}), "logprobs"), (json!({"novelty": 1}), "novelty")]
     {

@@ -52,6 +52,7 @@ fn everything_passes_but_the_model_is_echoed() {
             content_events: 6,
             content_started: true,
             ended: true,
+            enough: false,
             error: None,
             usage: Some(usage),
             background: None,

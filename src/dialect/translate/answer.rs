@@ -9,7 +9,12 @@ use serde::de::{Deserialize, Deserializer, Visitor};
 
 use super::refused::Unreadable;
 use super::request::Proof;
+use crate::dialect::Dialect;
 use crate::dialect::usage::Usage;
+
+/// How OpenAI and Claude say that a prompt does not fit.
+const TOO_LONG: &str = "context_length_exceeded";
+const TOO_LONG_IN_WORDS: &str = "prompt is too long";
 
 /// Hears an answer. What is said belongs to the piece that was begun last; texts of the same kind are one piece.
 pub trait Tell {
@@ -233,6 +238,20 @@ impl Failure {
         let code = text("code").or_else(|| text("type"));
         let message = text("message").unwrap_or_else(|| "the upstream's answer failed".to_owned());
         Self { status: status_of(code.as_deref().unwrap_or_default()), code, message }
+    }
+
+    /// The same for callers of a dialect, who shorten their conversation on the very words, or on the code, that its maker
+    /// has for a prompt that does not fit.
+    pub fn told_to(&self, dialect: Dialect) -> Cow<'_, Self> {
+        let (code, words) = (self.code.as_deref() == Some(TOO_LONG), self.message.starts_with(TOO_LONG_IN_WORDS));
+        match (dialect, code, words) {
+            (Dialect::Anthropic, true, false) => {
+                let message = format!("{TOO_LONG_IN_WORDS}: {}", self.message);
+                Cow::Owned(Self { message, ..self.clone() })
+            }
+            (Dialect::OpenAi, false, true) => Cow::Owned(Self { code: Some(TOO_LONG.to_owned()), ..self.clone() }),
+            _ => Cow::Borrowed(self),
+        }
     }
 
     /// The data of an error event as OpenAI writes it, which the relay understands.

@@ -4,28 +4,33 @@
 use bytes::Bytes;
 
 use super::answer::{Failure, Read, Seen, Write};
+use super::cut::Cut;
 use crate::dialect::Dialect;
 use crate::dialect::error::{ErrorView, render_event};
 use crate::dialect::sse::{Frame, Frames};
 use crate::dialect::stream::{ChunkTransform, Progress, StreamFault};
+use crate::dialect::usage::Usage;
 
 pub struct Bridge<R, W> {
     frames: Frames,
     reader: R,
     writer: W,
+    cut: Cut,
+    prompt_tokens: u64,
     progress: Progress,
 }
 
 impl<R: Read, W: Write> Bridge<R, W> {
-    pub fn new(reader: R, writer: W) -> Self {
-        Self { frames: Frames::default(), reader, writer, progress: Progress::default() }
+    pub fn new(reader: R, writer: W, cut: Cut, prompt_tokens: u64) -> Self {
+        Self { frames: Frames::default(), reader, writer, cut, prompt_tokens, progress: Progress::default() }
     }
 
     /// What comes behind the end, or behind a failure, is not for the caller.
     fn frame(&mut self, frame: &Frame) {
         let over = self.progress.ended || (self.progress.error.is_some() && !self.reader.waits());
         let Some(data) = frame.data().filter(|_| !over) else { return };
-        let seen = self.reader.event(&data, &mut self.writer).unwrap_or_else(|unreadable| {
+        let told = self.reader.event(&data, &mut self.cut.telling(&mut self.writer));
+        let seen = told.unwrap_or_else(|unreadable| {
             let failure =
                 Failure { status: 502, code: Some("upstream_broken".to_owned()), message: unreadable.to_string() };
             self.writer.fail(&failure);
@@ -33,6 +38,13 @@ impl<R: Read, W: Write> Bridge<R, W> {
         });
         self.progress.events += 1;
         self.note(seen);
+        // The upstream has not counted yet, and is not waited for: the same is reckoned that the relay reckons.
+        let Progress { usage, content_events, .. } = self.progress;
+        let reckoned = Usage { input: self.prompt_tokens, output: content_events, ..Usage::default() };
+        if self.cut.end(usage.or(Some(reckoned)), &mut self.writer) {
+            self.progress.ended = true;
+            self.progress.enough = true;
+        }
     }
 
     fn note(&mut self, seen: Seen) {
@@ -78,7 +90,7 @@ impl<R: Read, W: Write> ChunkTransform for Bridge<R, W> {
         {
             self.frame(&frame);
         }
-        let seen = self.reader.over(&mut self.writer);
+        let seen = self.reader.over(&mut self.cut.telling(&mut self.writer));
         self.note(seen);
         self.put(out);
     }

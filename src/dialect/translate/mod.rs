@@ -7,8 +7,10 @@
 
 mod answer;
 mod bridge;
+mod carried;
 mod chat;
 mod count;
+mod cut;
 mod fields;
 mod functions;
 mod ids;
@@ -29,11 +31,12 @@ use super::stream::ChunkTransform;
 use super::usage::Usage;
 use answer::{Collected, Failure, Read, Write};
 use bridge::Bridge;
-use request::Request;
+use cut::Cut;
+use request::{Part, Proof, Request};
 
+pub use carried::{Carried, Look, carried};
 pub use count::tokens;
-pub use model::{Host, Target};
-pub use proof::origin_in;
+pub use model::{Host, Recall, Target};
 pub use refused::{Refused, Unreadable};
 
 /// The protocols that are translated into each other.
@@ -50,6 +53,15 @@ pub struct Translated {
     pub upstream: Protocol,
     pub body: Bytes,
     pub reply: Reply,
+    pub reasoning: Reasoning,
+}
+
+/// What became of the reasoning of earlier turns: how many pieces of it go to the upstream, and how many do not, because
+/// it could not read them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reasoning {
+    pub kept: usize,
+    pub dropped: usize,
 }
 
 /// The way back.
@@ -60,6 +72,9 @@ pub struct Reply {
     voice: voice::Voice,
     origin: String,
     answer_tool: Option<&'static str>,
+    /// Stop sequences that the upstream does not know, so that the answer is cut at them here.
+    stop: Vec<String>,
+    prompt_tokens: u64,
 }
 
 /// What the answer has to say besides what the model says.
@@ -72,6 +87,10 @@ pub struct Presented<'a> {
     pub now: i64,
     /// The caller of Chat Completions asked for the usage chunk.
     pub wants_usage: bool,
+    /// The size of the prompt as far as it can be told, for an answer that is cut before its own count comes.
+    pub prompt_tokens: u64,
+    /// The session that the caller's program names.
+    pub session: Option<&'a str>,
 }
 
 /// A whole answer for the caller.
@@ -110,7 +129,10 @@ pub fn request(
     presented: &Presented<'_>,
 ) -> Result<Translated, Refused> {
     let body: Map<String, Value> = serde_json::from_slice(body).map_err(|error| Refused::NotJson(error.to_string()))?;
-    let request = caller.read(body)?;
+    let mut request = caller.read(body)?;
+    let session = presented.session.or(request.user.as_deref()).map(ids::hash);
+    request.cache_key = request.cache_key.or(session);
+    let stop = stops_to_cut(&request, upstream, target)?;
     let mut answer_tool = None;
     let body = match upstream {
         Protocol::Chat => chat::request_write::write(&request, target)?,
@@ -129,8 +151,39 @@ pub fn request(
         wants_usage: presented.wants_usage,
         free_text: free_text.collect(),
     };
-    let reply = Reply { caller, upstream, voice, origin: target.origin.to_owned(), answer_tool };
-    Ok(Translated { upstream, body: Bytes::from(body.to_string()), reply })
+    let (origin, prompt_tokens) = (target.origin.to_owned(), presented.prompt_tokens);
+    let reply = Reply { caller, upstream, voice, origin, answer_tool, stop, prompt_tokens };
+    let reasoning = reasoning(&request, upstream, target);
+    Ok(Translated { upstream, body: Bytes::from(body.to_string()), reply, reasoning })
+}
+
+/// The stop sequences that the upstream is not told, because it would refuse them.
+fn stops_to_cut(request: &Request, upstream: Protocol, target: &Target<'_>) -> Result<Vec<String>, Refused> {
+    let told = match upstream {
+        Protocol::Messages => true,
+        Protocol::Chat => chat::request_write::takes_stops(request, target),
+        Protocol::Responses => false,
+    };
+    if told {
+        return Ok(Vec::new());
+    }
+    cut::check(&request.stop)?;
+    Ok(request.stop.clone())
+}
+
+fn reasoning(request: &Request, upstream: Protocol, target: &Target<'_>) -> Reasoning {
+    let mut reasoning = Reasoning::default();
+    for part in request.turns.iter().flat_map(|turn| &turn.parts) {
+        let Part::Thought(thought) = part else { continue };
+        let kept = match (upstream, &thought.proof) {
+            (_, Proof::Signature(signature)) if signature.is_empty() => continue,
+            (Protocol::Responses, Proof::Encrypted { origin, .. }) => target.recalls(origin),
+            (Protocol::Messages, Proof::Signature(_) | Proof::Redacted(_)) => true,
+            _ => false,
+        };
+        *(if kept { &mut reasoning.kept } else { &mut reasoning.dropped }) += 1;
+    }
+    reasoning
 }
 
 impl Reply {
@@ -145,14 +198,15 @@ impl Reply {
 
     fn written(&self, reader: impl Read + 'static) -> Box<dyn ChunkTransform> {
         let voice = self.voice.clone();
-        fn bridge(reader: impl Read + 'static, writer: impl Write + 'static) -> Box<dyn ChunkTransform> {
-            Box::new(Bridge::new(reader, writer))
-        }
         match self.caller {
-            Protocol::Chat => bridge(reader, chat::answer_write::Writer::new(voice)),
-            Protocol::Responses => bridge(reader, responses::answer_write::Writer::new(voice)),
-            Protocol::Messages => bridge(reader, messages::answer_write::Writer::new(voice)),
+            Protocol::Chat => self.bridge(reader, chat::answer_write::Writer::new(voice)),
+            Protocol::Responses => self.bridge(reader, responses::answer_write::Writer::new(voice)),
+            Protocol::Messages => self.bridge(reader, messages::answer_write::Writer::new(voice)),
         }
+    }
+
+    fn bridge(&self, reader: impl Read + 'static, writer: impl Write + 'static) -> Box<dyn ChunkTransform> {
+        Box::new(Bridge::new(reader, writer, Cut::new(&self.stop), self.prompt_tokens))
     }
 
     /// Turns a whole answer into the caller's.
@@ -160,11 +214,12 @@ impl Reply {
     /// # Errors
     /// When it is not in the upstream's protocol.
     pub fn whole(&self, body: &[u8]) -> Result<Whole, Unreadable> {
-        let mut collected = Collected::default();
+        let (mut collected, mut cut) = (Collected::default(), Cut::new(&self.stop));
+        let mut telling = cut.telling(&mut collected);
         match self.upstream {
-            Protocol::Chat => chat::answer_read::Reader::default().whole(body, &mut collected)?,
-            Protocol::Responses => responses::answer_read::Reader::new(&self.origin).whole(body, &mut collected)?,
-            Protocol::Messages => messages::answer_read::Reader::new(self.answer_tool).whole(body, &mut collected)?,
+            Protocol::Chat => chat::answer_read::Reader::default().whole(body, &mut telling)?,
+            Protocol::Responses => responses::answer_read::Reader::new(&self.origin).whole(body, &mut telling)?,
+            Protocol::Messages => messages::answer_read::Reader::new(self.answer_tool).whole(body, &mut telling)?,
         }
         if let Some(failure) = &collected.failure {
             let status = self.status(failure.status);
@@ -196,6 +251,7 @@ impl Reply {
     /// The status that the caller's clients expect: each maker has its own for being overloaded.
     pub fn status(&self, status: u16) -> u16 {
         match (self.caller, status) {
+            (Protocol::Messages, 408) => 504,
             (Protocol::Messages, 503) => 529,
             (Protocol::Chat | Protocol::Responses, 529) => 503,
             _ => status,
@@ -203,12 +259,6 @@ impl Reply {
     }
 
     fn failed(&self, failure: &Failure) -> Vec<u8> {
-        // Claude Code shortens its conversation on these very words.
-        let long = self.caller == Protocol::Messages && failure.code.as_deref() == Some("context_length_exceeded");
-        if long && !failure.message.starts_with("prompt is too long") {
-            let message = format!("prompt is too long: {}", failure.message);
-            return self.voice.failure(self.caller.dialect(), &Failure { message, ..failure.clone() });
-        }
         self.voice.failure(self.caller.dialect(), failure)
     }
 }

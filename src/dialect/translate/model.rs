@@ -12,7 +12,23 @@ pub struct Target<'a> {
     pub model: &'a str,
     /// Stands for the resource: reasoning that another one encrypted is of no use there.
     pub origin: &'a str,
+    pub recall: Recall,
     pub host: Host,
+}
+
+/// Whether a model is told again what it has thought in earlier turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recall {
+    Own,
+    /// Not after its resource said that it cannot read it.
+    Nothing,
+}
+
+impl Target<'_> {
+    /// Whether reasoning that was encrypted by the resource `origin` is sent.
+    pub fn recalls(&self, origin: &str) -> bool {
+        self.recall == Recall::Own && origin == self.origin
+    }
 }
 
 /// Who serves the model, and what follows from that.
@@ -132,7 +148,7 @@ mod tests {
     use super::*;
 
     fn target<'a>(model: &'a str, deployment: &'a str) -> Target<'a> {
-        Target { deployment, model, origin: "", host: Host::Maker }
+        Target { deployment, model, origin: "", recall: Recall::Own, host: Host::Maker }
     }
 
     #[test]

@@ -6,9 +6,14 @@ use data_encoding::BASE64URL_NOPAD;
 use super::request::{Proof, Thought};
 
 /// In the `signature` of a Messages block: `azg1.{origin}.{item id}.{encrypted content}`.
-const IN_SIGNATURE: &str = "azg1.";
+pub const IN_SIGNATURE: &str = "azg1.";
+/// The `signature` of a thought that nothing proves: Claude would refuse an empty one, and this is known again.
+pub const UNPROVEN: &str = IN_SIGNATURE;
 /// In the `encrypted_content` of a Responses item: `azg1c.` and Claude's blocks as JSON in base64.
-const IN_ENCRYPTED: &str = "azg1c.";
+pub const IN_ENCRYPTED: &str = "azg1c.";
+
+/// Longest name of a resource in a signature, with the dot behind it.
+const LONGEST_ORIGIN: usize = 64;
 
 /// The `signature` for a Messages caller. `None` when there is nothing to carry.
 pub fn to_signature(proof: &Proof) -> Option<String> {
@@ -19,14 +24,17 @@ pub fn to_signature(proof: &Proof) -> Option<String> {
     }
 }
 
-/// What a `signature` proves.
+/// What a `signature` proves: nothing, where it was made here and holds no content. An id alone would make the resource
+/// look up what it has stored, for whomever.
 pub fn of_signature(signature: String) -> Proof {
-    let carried = signature.strip_prefix(IN_SIGNATURE).and_then(|rest| {
-        let (origin, rest) = rest.split_once('.')?;
-        let (id, content) = rest.split_once('.')?;
-        Some(Proof::Encrypted { origin: origin.to_owned(), id: id.to_owned(), content: content.to_owned() })
-    });
-    carried.unwrap_or(Proof::Signature(signature))
+    let Some(rest) = signature.strip_prefix(IN_SIGNATURE) else { return Proof::Signature(signature) };
+    let parts = rest.split_once('.').and_then(|(origin, rest)| Some((origin, rest.split_once('.')?)));
+    match parts {
+        Some((origin, (id, content))) if !content.is_empty() => {
+            Proof::Encrypted { origin: origin.to_owned(), id: id.to_owned(), content: content.to_owned() }
+        }
+        _ => Proof::Signature(String::new()),
+    }
 }
 
 /// The `encrypted_content` for a Responses caller.
@@ -53,12 +61,11 @@ pub fn of_encrypted(content: &str) -> Option<Thought> {
     }
 }
 
-/// The origin that made the reasoning in a request's body, for whoever chooses the key: the first that is named.
-pub fn origin_in(body: &[u8]) -> Option<&str> {
-    let at = memchr::memmem::find(body, b"\"azg1.")? + 1 + IN_SIGNATURE.len();
-    let rest = &body[at..];
-    let end = memchr::memchr(b'.', &rest[..rest.len().min(64)])?;
-    std::str::from_utf8(&rest[..end]).ok().filter(|origin| !origin.is_empty())
+/// The resource that a packed proof names, by the front of its text.
+pub fn origin_of(proof: &[u8]) -> Option<String> {
+    let rest = proof.strip_prefix(IN_SIGNATURE.as_bytes())?;
+    let end = memchr::memchr(b'.', &rest[..rest.len().min(LONGEST_ORIGIN)])?;
+    std::str::from_utf8(&rest[..end]).ok().filter(|origin| !origin.is_empty()).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -81,10 +88,17 @@ mod tests {
     }
 
     #[test]
-    fn the_origin_is_found_in_a_body() {
-        let body = br#"{"messages":[{"content":[{"signature":"EqkE"},{"signature":"azg1.a1b2.rs_1.gAAA"}]}]}"#;
-        assert_eq!(origin_in(body), Some("a1b2"));
-        assert_eq!(origin_in(b"azg1.a1b2"), None);
-        assert_eq!(origin_in(b"\"azg1."), None);
+    fn the_origin_is_told_by_the_front_of_a_proof() {
+        assert_eq!(origin_of(b"azg1.a1b2.rs_1.gAAA").as_deref(), Some("a1b2"));
+        for proof in ["azg1.a1b2", "azg1.", "azg1..rs_1.g", "EqkE.a.b"] {
+            assert_eq!(origin_of(proof.as_bytes()), None, "{proof}");
+        }
+    }
+
+    #[test]
+    fn a_thought_without_content_names_no_stored_one() {
+        for signature in ["azg1.", "azg1.a1b2.rs_1.", "azg1.a1b2.rs_1"] {
+            assert_eq!(of_signature(signature.to_owned()), Proof::Signature(String::new()), "{signature}");
+        }
     }
 }

@@ -24,6 +24,8 @@ pub struct Request {
     pub format: Option<Format>,
     /// Whoever uses the application, in the caller's own terms.
     pub user: Option<String>,
+    /// What requests have in common whose prompts begin alike.
+    pub cache_key: Option<String>,
     pub stream: bool,
     /// How long the answer should be (`verbosity`).
     pub verbosity: Option<String>,

@@ -1,5 +1,6 @@
 //! Directions as a whole: the golden cases, any splitting of streams, and round trips.
 
+mod answers;
 mod golden;
 mod round_trip;
 mod streams;
@@ -24,11 +25,18 @@ fn target<'a>(model: &'a str, host: &str) -> Target<'a> {
         "azure" => Host::Azure,
         _ => Host::Maker,
     };
-    Target { deployment: model, model, origin: ORIGIN, host }
+    Target { deployment: model, model, origin: ORIGIN, recall: Recall::Own, host }
 }
 
 fn presented() -> Presented<'static> {
-    Presented { model: "\"azure/Mine\"", request_id: "req-1", now: 1_700_000_000, wants_usage: true }
+    Presented {
+        model: "\"azure/Mine\"",
+        request_id: "req-1",
+        now: 1_700_000_000,
+        wants_usage: true,
+        prompt_tokens: 7,
+        session: None,
+    }
 }
 
 /// The way back of an answer to a caller without tools of its own.
@@ -40,7 +48,8 @@ fn reply(caller: Protocol, upstream: Protocol) -> Reply {
         wants_usage: true,
         free_text: Vec::new(),
     };
-    Reply { caller, upstream, voice, origin: ORIGIN.to_owned(), answer_tool: None }
+    let origin = ORIGIN.to_owned();
+    Reply { caller, upstream, voice, origin, answer_tool: None, stop: Vec::new(), prompt_tokens: 7 }
 }
 
 /// A stream in pieces of these sizes, and what came of it.

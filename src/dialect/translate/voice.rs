@@ -28,12 +28,12 @@ impl Voice {
 
     /// A failure as an event of the caller's dialect.
     pub fn failure_event(&self, dialect: Dialect, failure: &Failure) -> Vec<u8> {
-        render_event(dialect, &self.view(failure)).to_vec()
+        render_event(dialect, &self.view(&failure.told_to(dialect))).to_vec()
     }
 
     /// The same as a document.
     pub fn failure(&self, dialect: Dialect, failure: &Failure) -> Vec<u8> {
-        render(dialect, &self.view(failure)).to_vec()
+        render(dialect, &self.view(&failure.told_to(dialect))).to_vec()
     }
 
     fn view<'a>(&'a self, failure: &'a Failure) -> ErrorView<'a> {

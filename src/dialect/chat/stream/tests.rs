@@ -66,6 +66,7 @@ fn azure_particulars_pass_and_the_model_is_echoed() {
         content_events: 3,
         content_started: true,
         ended: true,
+        enough: false,
         error: None,
         usage: Some(usage),
         background: None,

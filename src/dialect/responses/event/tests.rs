@@ -80,6 +80,7 @@ fn models_ids_and_reasoning_are_the_callers_and_nothing_else_changes() {
         content_events: 4,
         content_started: true,
         ended: true,
+        enough: false,
         error: None,
         usage: Some(usage),
         background: None,

@@ -8,14 +8,13 @@ use super::super::request::{Call, CallResult, Effort, Format, Part, Request, Rol
 use super::content::{self, cache_of};
 
 /// Optional hints and wishes about OpenAI's own service, without which the answer is still what was asked for.
-const HINTS: [&str; 13] = [
+const HINTS: [&str; 12] = [
     "model",
     "stream_options",
     "metadata",
     "store",
     "seed",
     "service_tier",
-    "prompt_cache_key",
     "prompt_cache_retention",
     "prompt_cache_options",
     "prediction",
@@ -40,6 +39,7 @@ pub fn read(body: Map<String, Value>) -> Result<Request, Refused> {
         stream: fields.boolean("stream")?.unwrap_or(false),
         parallel: fields.boolean("parallel_tool_calls")?,
         user: safety.or(user),
+        cache_key: fields.text("prompt_cache_key")?,
         verbosity: fields.text("verbosity")?,
         thinking: thinking(&mut fields)?,
         format: format(&mut fields)?,

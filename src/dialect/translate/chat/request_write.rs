@@ -31,10 +31,7 @@ pub fn write(request: &Request, target: &Target<'_>) -> Result<Value, Refused> {
             body.insert(name.into(), value.into());
         }
     }
-    if !request.stop.is_empty() {
-        if request.stop.len() > MOST_STOPS || !gpt.samples() {
-            return Err(Refused::not_supported("stop_sequences", "it takes at most four, and none if it reasons"));
-        }
+    if !request.stop.is_empty() && takes_stops(request, target) {
         body.insert("stop".into(), json!(request.stop));
     }
     if let Some(effort) = request.thinking.as_ref().and_then(|thinking| gpt.effort(thinking.effort)) {
@@ -46,6 +43,10 @@ pub fn write(request: &Request, target: &Target<'_>) -> Result<Value, Refused> {
     }
     if let Some(user) = &request.user {
         body.insert("user".into(), ids::hash(user).into());
+    }
+    // Dated versions do not know the field.
+    if let Some(key) = request.cache_key.as_deref().filter(|_| target.host == Host::Maker) {
+        body.insert("prompt_cache_key".into(), key.into());
     }
     if let Some(verbosity) = &request.verbosity {
         body.insert("verbosity".into(), verbosity.as_str().into());
@@ -60,6 +61,11 @@ pub fn write(request: &Request, target: &Target<'_>) -> Result<Value, Refused> {
         body.extend(options.map(|options| ("stream_options".into(), options)));
     }
     Ok(Value::Object(body))
+}
+
+/// Whether the model takes the request's stop sequences. Models that reason take none.
+pub fn takes_stops(request: &Request, target: &Target<'_>) -> bool {
+    request.stop.len() <= MOST_STOPS && Gpt::of(target).samples()
 }
 
 fn messages(request: &Request) -> Result<Vec<Value>, Refused> {

@@ -29,6 +29,8 @@ enum Open {
     None,
     Text,
     Thinking,
+    /// A thought that has its signature.
+    Signed,
     Call,
 }
 
@@ -106,6 +108,7 @@ impl Tell for Writer {
                 self.begin(Open::Thinking, &json!({"type": "thinking", "thinking": "", "signature": ""}));
             }
             self.delta("signature_delta", "signature", &signature);
+            self.open = Open::Signed;
         }
         self.close();
     }
@@ -122,6 +125,9 @@ impl Tell for Writer {
     }
 
     fn close(&mut self) {
+        if self.open == Open::Thinking {
+            self.delta("signature_delta", "signature", proof::UNPROVEN);
+        }
         if std::mem::replace(&mut self.open, Open::None) != Open::None {
             let index = self.blocks - 1;
             self.event("content_block_stop", |out| {
@@ -171,7 +177,7 @@ fn block(piece: &Piece) -> Option<Value> {
             if text.is_empty() && signature.is_none() {
                 return None;
             }
-            json!({"type": "thinking", "thinking": text, "signature": signature.unwrap_or_default()})
+            json!({"type": "thinking", "thinking": text, "signature": signature.as_deref().unwrap_or(proof::UNPROVEN)})
         }
         Piece::Call { id, name, arguments } => {
             let input: Value = serde_json::from_str(arguments).unwrap_or_else(|_| json!({}));

@@ -6,6 +6,7 @@ use super::super::answer::{Collected, Failure, Piece, Stop, Tell, Write};
 use super::super::proof;
 use super::super::request::{Proof, Thought};
 use super::super::voice::Voice;
+use crate::dialect::Dialect;
 use crate::dialect::usage::Usage;
 
 /// Writes a stream. The answer is collected on the way, since its last event repeats all of it.
@@ -55,16 +56,9 @@ impl Writer {
         let item = item(&piece, &id, "in_progress", &self.voice);
         self.open = Some(Item { id, piece });
         self.event("response.output_item.added", json!({"output_index": index, "item": item}));
-        match self.open.as_ref().map(|item| &item.piece) {
-            Some(Piece::Text(_) | Piece::Refusal(_)) => {
-                let part = self.part();
-                self.of_item("response.content_part.added", json!({"content_index": 0, "part": part}));
-            }
-            Some(Piece::Thinking { .. }) => {
-                let part = json!({"type": "summary_text", "text": ""});
-                self.of_item("response.reasoning_summary_part.added", json!({"summary_index": 0, "part": part}));
-            }
-            _ => {}
+        if self.is_open(|piece| matches!(piece, Piece::Text(_) | Piece::Refusal(_))) {
+            let part = self.part();
+            self.of_item("response.content_part.added", json!({"content_index": 0, "part": part}));
         }
     }
 
@@ -134,8 +128,15 @@ impl Tell for Writer {
         if !self.is_open(|piece| matches!(piece, Piece::Thinking { .. })) {
             self.begin("rs_", Piece::Thinking { text: String::new(), proof: None });
         }
+        let mut first = false;
         if let Some(Item { piece: Piece::Thinking { text: said, .. }, .. }) = &mut self.open {
+            first = said.is_empty();
             said.push_str(text);
+        }
+        // A thought that shows nothing has no summary.
+        if first {
+            let part = json!({"type": "summary_text", "text": ""});
+            self.of_item("response.reasoning_summary_part.added", json!({"summary_index": 0, "part": part}));
         }
         self.of_item("response.reasoning_summary_text.delta", json!({"summary_index": 0, "delta": text}));
     }
@@ -182,6 +183,7 @@ impl Tell for Writer {
                 self.of_item("response.refusal.done", json!({"content_index": 0, "refusal": text}));
                 self.of_item("response.content_part.done", json!({"content_index": 0, "part": part}));
             }
+            Piece::Thinking { text, .. } if text.is_empty() => {}
             Piece::Thinking { text, .. } => {
                 let part = json!({"type": "summary_text", "text": text});
                 self.of_item("response.reasoning_summary_text.done", json!({"summary_index": 0, "text": text}));
@@ -206,14 +208,15 @@ impl Tell for Writer {
 
     fn finish(&mut self, stop: Stop, usage: Option<Usage>) {
         self.close();
-        let (status, details) = status(&stop);
+        let (status, details) = status(&stop, self.output.iter().any(refuses));
+        mark_last(&mut self.output, status);
         let rest = json!({"incomplete_details": details, "usage": self::usage(usage.unwrap_or_default())});
         let response = self.response(status, rest);
         self.event(&format!("response.{status}"), json!({"response": response}));
     }
 
     fn fail(&mut self, failure: &Failure) {
-        self.out.extend(self.broken(failure).unwrap_or_default());
+        self.out.extend(self.broken(&failure.told_to(Dialect::OpenAi)).unwrap_or_default());
         self.sequence += 1;
     }
 }
@@ -237,8 +240,10 @@ pub fn whole(collected: &Collected, voice: &Voice) -> Vec<u8> {
     };
     let pieces = collected.pieces.iter().enumerate();
     let id = |index: usize, piece: &Piece| format!("{}_{index}", voice.id(prefix(piece)));
-    let output: Vec<Value> = pieces.map(|(index, piece)| item(piece, &id(index, piece), "completed", voice)).collect();
-    let (status, details) = status(&collected.stop);
+    let mut output: Vec<Value> =
+        pieces.map(|(index, piece)| item(piece, &id(index, piece), "completed", voice)).collect();
+    let (status, details) = status(&collected.stop, output.iter().any(refuses));
+    mark_last(&mut output, status);
     let mut document = response(voice, status, &output);
     document["incomplete_details"] = details;
     document["usage"] = usage(collected.usage);
@@ -293,11 +298,24 @@ fn free_text(arguments: &str) -> String {
     input.and_then(|input| input["input"].as_str().map(str::to_owned)).unwrap_or_else(|| arguments.to_owned())
 }
 
-fn status(stop: &Stop) -> (&'static str, Value) {
+/// A refusal in the model's own words is a complete answer; otherwise a filter has struck.
+fn status(stop: &Stop, refused: bool) -> (&'static str, Value) {
     match stop {
         Stop::Limit => ("incomplete", json!({"reason": "max_output_tokens"})),
+        Stop::Refusal if refused => ("completed", Value::Null),
         Stop::Refusal => ("incomplete", json!({"reason": "content_filter"})),
         Stop::End | Stop::Sequence(_) | Stop::Calls | Stop::Pause => ("completed", Value::Null),
+    }
+}
+
+fn refuses(item: &Value) -> bool {
+    item["content"][0]["type"] == "refusal"
+}
+
+/// What was said or called last is not complete where the answer is not.
+fn mark_last(output: &mut [Value], status: &str) {
+    if let Some(item) = output.last_mut().filter(|item| !item["status"].is_null()) {
+        item["status"] = status.into();
     }
 }
 
@@ -310,8 +328,9 @@ fn code(failure: &Failure) -> &str {
 
 fn usage(usage: Usage) -> Value {
     json!({
-        "input_tokens": usage.input, "input_tokens_details": {"cached_tokens": usage.cached_input},
-        "output_tokens": usage.output, "output_tokens_details": {"reasoning_tokens": usage.reasoning},
+        "input_tokens": usage.input, "output_tokens": usage.output,
+        "input_tokens_details": {"cached_tokens": usage.cached_input, "cache_write_tokens": usage.cache_write},
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning},
         "total_tokens": usage.input + usage.output,
     })
 }

@@ -11,13 +11,12 @@ use super::super::request::{
 use super::content;
 
 /// Optional hints and wishes about OpenAI's own service, without which the answer is still what was asked for.
-const HINTS: [&str; 15] = [
+const HINTS: [&str; 14] = [
     "model",
     "store",
     "include",
     "metadata",
     "service_tier",
-    "prompt_cache_key",
     "prompt_cache_retention",
     "prompt_cache_options",
     "stream_options",
@@ -53,6 +52,7 @@ pub fn read(body: Map<String, Value>) -> Result<Request, Refused> {
         stream: fields.boolean("stream")?.unwrap_or(false),
         parallel: fields.boolean("parallel_tool_calls")?,
         user: safety.or(user),
+        cache_key: fields.text("prompt_cache_key")?,
         thinking: thinking(&mut fields)?,
         format,
         verbosity,

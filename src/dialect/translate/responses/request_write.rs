@@ -16,10 +16,6 @@ const LEAST_LIMIT: u64 = 16;
 
 /// Writes a request. Nothing is stored: what is needed again travels with the conversation.
 pub fn write(request: &Request, target: &Target<'_>) -> Result<Value, Refused> {
-    if !request.stop.is_empty() {
-        let why = "Responses has no stop sequences; an alias with `api: \"chat\"` calls the model by Chat Completions";
-        return Err(Refused::not_supported("stop_sequences", why));
-    }
     let gpt = Gpt::of(target);
     let mut body = Map::new();
     body.insert("model".into(), target.deployment.into());
@@ -37,11 +33,8 @@ pub fn write(request: &Request, target: &Target<'_>) -> Result<Value, Refused> {
     reasoning(request, gpt, &mut body);
     functions::write(request, Shape::Flat, &mut body);
     text(request, &mut body);
-    if let Some(user) = &request.user {
-        let user = ids::hash(user);
-        body.insert("prompt_cache_key".into(), user.as_str().into());
-        body.insert("safety_identifier".into(), user.into());
-    }
+    body.extend(request.user.as_deref().map(|user| ("safety_identifier".into(), ids::hash(user).into())));
+    body.extend(request.cache_key.clone().map(|key| ("prompt_cache_key".into(), key.into())));
     body.insert("store".into(), false.into());
     if request.stream {
         body.insert("stream".into(), true.into());
@@ -135,7 +128,7 @@ fn said(role: &str, text: &Text) -> Value {
 /// Reasoning goes back only to the resource that made it; any other would refuse the whole request.
 fn reasoning_item(thought: &Thought, target: &Target<'_>) -> Option<Value> {
     let Proof::Encrypted { origin, id, content } = &thought.proof else { return None };
-    if *origin != target.origin {
+    if !target.recalls(origin) {
         return None;
     }
     let summary =
