@@ -13,6 +13,7 @@ from stack import Stack, StartFailed
 NEEDED = {
     "test_langchain.py": "langchain_openai",
     "test_anthropic.py": "anthropic",
+    "test_dialects.py": "anthropic",
     "test_anthropic_limits.py": "anthropic",
 }
 collect_ignore = [test for test, package in NEEDED.items() if not importlib.util.find_spec(package)]

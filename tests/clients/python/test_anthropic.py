@@ -97,7 +97,7 @@ def test_errors_are_the_sdks_own(claude, stack):
     with pytest.raises(anthropic.NotFoundError):
         claude.messages.create(model="gpt-unknown", max_tokens=10, messages=HELLO)
     with pytest.raises(anthropic.BadRequestError, match="stop_sequences"):
-        claude.messages.create(model="gpt-4.1", max_tokens=10, messages=HELLO, stop_sequences=["x"])
+        claude.messages.create(model="gpt-4.1", max_tokens=10, messages=HELLO, stop_sequences=[""])
     with pytest.raises(anthropic.AuthenticationError):
         claude.with_options(api_key="wrong").messages.create(model=MODELS[0], max_tokens=10, messages=HELLO)
     for model in MODELS:
