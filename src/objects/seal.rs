@@ -5,6 +5,8 @@
 //! clients compare ids: the nonce is a keyed hash of what is sealed (a synthetic one, as in SIV of RFC 5297), so no two
 //! different texts share one.
 
+use std::sync::OnceLock;
+
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hmac;
@@ -29,6 +31,12 @@ pub type Trace = [u8; 16];
 
 /// Seals and opens the ids of one owner.
 pub struct Seal {
+    secret: [u8; 32],
+    /// Derived when the first id comes: most requests have none, and the derivation costs as much as their routing.
+    keys: OnceLock<Box<Keys>>,
+}
+
+struct Keys {
     cipher: LessSafeKey,
     nonces: hmac::Key,
 }
@@ -45,22 +53,16 @@ pub enum Unknown {
 impl Seal {
     /// For the owner of a secret, such as the hash of a virtual key.
     pub fn of_owner(secret: &[u8; 32]) -> Self {
-        Self::derive(secret)
+        Self { secret: *secret, keys: OnceLock::new() }
     }
 
     /// For everybody: ids say where they lead and belong to nobody.
     pub fn shared() -> Self {
-        Self::derive(&[0; 32])
+        Self::of_owner(&[0; 32])
     }
 
-    fn derive(secret: &[u8; 32]) -> Self {
-        let root = hmac::Key::new(hmac::HMAC_SHA256, secret);
-        let part = |what: &[u8]| hmac::sign(&root, what);
-        let cipher = UnboundKey::new(&AES_256_GCM, part(b"azgate id cipher").as_ref());
-        Self {
-            cipher: LessSafeKey::new(cipher.expect("the hash has the length of the key")),
-            nonces: hmac::Key::new(hmac::HMAC_SHA256, part(b"azgate id nonce").as_ref()),
-        }
+    fn keys(&self) -> &Keys {
+        self.keys.get_or_init(|| Box::new(Keys::derive(&self.secret)))
     }
 
     /// The owner's form of an id. The prefix stays, because clients and people look at it.
@@ -79,7 +81,7 @@ impl Seal {
         }
         let nonce = self.nonce(prefix, &text);
         let mut sealed = nonce.to_vec();
-        let tag = self.cipher.seal_in_place_separate_tag(
+        let tag = self.keys().cipher.seal_in_place_separate_tag(
             Nonce::assume_unique_for_key(nonce),
             Aad::from(prefix.as_bytes()),
             &mut text,
@@ -104,7 +106,7 @@ impl Seal {
         }
         let mut text = sealed.split_off(NONCE_LEN);
         let nonce = Nonce::try_assume_unique_for_key(&sealed).map_err(|_| Unknown::Unsealed)?;
-        let text = self.cipher.open_in_place(nonce, Aad::from(prefix.as_bytes()), &mut text);
+        let text = self.keys().cipher.open_in_place(nonce, Aad::from(prefix.as_bytes()), &mut text);
         let text = text.map_err(|_| Unknown::Foreign)?;
         let (origin, rest) = text.split_first_chunk::<LENGTH>().ok_or(Unknown::Foreign)?;
         let rest = match rest.split_first() {
@@ -117,7 +119,7 @@ impl Seal {
 
     /// Under which the object is known to be the owner's.
     pub fn trace(&self, origin: Origin, id: &str) -> Trace {
-        let mut hash = hmac::Context::with_key(&self.nonces);
+        let mut hash = hmac::Context::with_key(&self.keys().nonces);
         // No prefix of an id looks like this.
         hash.update(b"\0trace\0");
         hash.update(&origin.0);
@@ -128,12 +130,24 @@ impl Seal {
     }
 
     fn nonce(&self, prefix: &str, text: &[u8]) -> [u8; NONCE_LEN] {
-        let mut hash = hmac::Context::with_key(&self.nonces);
+        let mut hash = hmac::Context::with_key(&self.keys().nonces);
         hash.update(prefix.as_bytes());
         hash.update(text);
         let mut nonce = [0; NONCE_LEN];
         nonce.copy_from_slice(&hash.sign().as_ref()[..NONCE_LEN]);
         nonce
+    }
+}
+
+impl Keys {
+    fn derive(secret: &[u8; 32]) -> Self {
+        let root = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        let part = |what: &[u8]| hmac::sign(&root, what);
+        let cipher = UnboundKey::new(&AES_256_GCM, part(b"azgate id cipher").as_ref());
+        Self {
+            cipher: LessSafeKey::new(cipher.expect("the hash has the length of the key")),
+            nonces: hmac::Key::new(hmac::HMAC_SHA256, part(b"azgate id nonce").as_ref()),
+        }
     }
 }
 
