@@ -35,7 +35,6 @@ pub struct Body {
     starts: Vec<u64>,
     spilled: Option<Spilled>,
     length: u64,
-    beginning: DefaultHasher,
 }
 
 /// The front of a long body; the rope holds what follows it.
@@ -43,6 +42,8 @@ pub struct Body {
 struct Spilled {
     file: Arc<File>,
     length: u64,
+    /// A hash of the body's beginning.
+    beginning: u64,
 }
 
 impl Body {
@@ -52,7 +53,8 @@ impl Body {
 
     /// A hash of the body's beginning; `None` for a short body.
     pub fn beginning(&self) -> Option<u64> {
-        (self.length >= BEGINNING as u64).then(|| self.beginning.finish())
+        let spilled = self.spilled.as_ref().map(|spilled| spilled.beginning);
+        spilled.or_else(|| (self.length >= BEGINNING as u64).then(|| self.hash_beginning()))
     }
 
     /// # Errors
@@ -61,8 +63,6 @@ impl Body {
         if chunk.is_empty() {
             return Ok(());
         }
-        let missing = BEGINNING.saturating_sub(usize::try_from(self.length).unwrap_or(usize::MAX));
-        self.beginning.write(&chunk[..chunk.len().min(missing)]);
         self.append(chunk);
         let begun = self.spilled.as_ref().map_or(0, |spilled| spilled.length);
         let waiting = self.length - begun;
@@ -135,7 +135,19 @@ impl Body {
         }
     }
 
+    /// Of a body that is in memory. However it came in parts, the same bytes give the same hash.
+    fn hash_beginning(&self) -> u64 {
+        let (mut hash, mut missing) = (DefaultHasher::new(), BEGINNING);
+        for part in &self.rope {
+            let piece = &part[..part.len().min(missing)];
+            hash.write(piece);
+            missing -= piece.len();
+        }
+        hash.finish()
+    }
+
     async fn spill(&mut self) -> io::Result<()> {
+        let beginning = self.spilled.as_ref().map_or_else(|| self.hash_beginning(), |spilled| spilled.beginning);
         let rope = std::mem::take(&mut self.rope);
         self.starts.clear();
         let file = self.spilled.as_ref().map(|spilled| Arc::clone(&spilled.file));
@@ -145,7 +157,7 @@ impl Body {
             Ok::<_, io::Error>(file)
         });
         let file = written.await.map_err(io::Error::other)??;
-        self.spilled = Some(Spilled { file, length: self.length });
+        self.spilled = Some(Spilled { file, length: self.length, beginning });
         Ok(())
     }
 }
