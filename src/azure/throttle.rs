@@ -3,18 +3,22 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, header};
 
 /// Azure asks for a whole day when one request is larger than the quota; nobody should sleep that long for it.
 const LONGEST: Duration = Duration::from_secs(60);
 
+static RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+static RESET_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-reset-requests");
+static RESET_TOKENS: HeaderName = HeaderName::from_static("x-ratelimit-reset-tokens");
+
 /// How long to wait, at most a minute; `None` when nothing usable is said.
 pub fn wait(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let millis = |name: &str| text(name).and_then(|value| span(value, 0.001));
-    let after = || text("retry-after").and_then(|value| span(value, 1.0).or_else(|| until(value, now)));
-    let reset = || millis("x-ratelimit-reset-requests").max(millis("x-ratelimit-reset-tokens"));
-    millis("retry-after-ms").or_else(after).or_else(reset).map(|wait| wait.min(LONGEST))
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let millis = |name: &HeaderName| text(name).and_then(|value| span(value, 0.001));
+    let after = || text(&header::RETRY_AFTER).and_then(|value| span(value, 1.0).or_else(|| until(value, now)));
+    let reset = || millis(&RESET_REQUESTS).max(millis(&RESET_TOKENS));
+    millis(&RETRY_AFTER_MS).or_else(after).or_else(reset).map(|wait| wait.min(LONGEST))
 }
 
 fn span(value: &str, unit: f64) -> Option<Duration> {
