@@ -1,5 +1,6 @@
 //! Stage 2: Who calls, before a byte of the body is read: strangers cannot make the gateway hold anything for them.
 
+use http::{HeaderName, header};
 use jiff::Timestamp;
 use pingora::http::RequestHeader;
 
@@ -10,20 +11,27 @@ use crate::provider::Credential;
 use crate::snapshot::Snapshot;
 
 /// Where a caller may show a key, in the order in which they are tried.
-const CREDENTIALS: [&str; 5] = ["x-azgate-vk", "x-bf-vk", "authorization", "api-key", "x-api-key"];
+static CREDENTIALS: [HeaderName; 5] = [
+    HeaderName::from_static("x-azgate-vk"),
+    HeaderName::from_static("x-bf-vk"),
+    header::AUTHORIZATION,
+    HeaderName::from_static("api-key"),
+    HeaderName::from_static("x-api-key"),
+];
 
-/// Credential headers that carry a provider's own key; the other two are only ever for virtual keys.
-const PROVIDER_CREDENTIALS: [&str; 3] = ["authorization", "api-key", "x-api-key"];
+/// The first of these are only ever for virtual keys; the others carry a provider's own key as well.
+const OF_VIRTUAL_KEYS: usize = 2;
 
 /// Where a caller with a provider's own key may name its endpoint.
-const ENDPOINTS: [&str; 2] = ["x-azgate-azure-endpoint", "x-bf-azure-endpoint"];
+static ENDPOINTS: [HeaderName; 2] =
+    [HeaderName::from_static("x-azgate-azure-endpoint"), HeaderName::from_static("x-bf-azure-endpoint")];
 
 /// Finds out who calls. Of several credentials any one that is a valid virtual key admits.
 pub fn identify(head: &RequestHeader, received: &Received, snapshot: &Snapshot) -> Result<Caller, Refusal> {
     let endpoint = ENDPOINTS.iter().find_map(|name| text(head, name)).map(str::to_owned);
     let mut denied = None;
     let mut direct = None;
-    for name in CREDENTIALS {
+    for (place, name) in CREDENTIALS.iter().enumerate() {
         for presented in presented(head, name) {
             if let Some(key) = snapshot.callers.find(presented) {
                 match key.admit(Timestamp::now(), received.address) {
@@ -33,7 +41,7 @@ pub fn identify(head: &RequestHeader, received: &Received, snapshot: &Snapshot) 
                 }
             } else {
                 denied.get_or_insert(Denied::UnknownKey);
-                if direct.is_none() && PROVIDER_CREDENTIALS.contains(&name) {
+                if direct.is_none() && place >= OF_VIRTUAL_KEYS {
                     direct = Some(presented);
                 }
             }
@@ -74,12 +82,12 @@ fn direct_caller(credential: &str, endpoint: Option<String>) -> Result<Caller, R
 }
 
 /// The texts presented in a header, without the scheme of `Authorization` (RFC 9110, section 11.1: any case).
-fn presented<'a>(head: &'a RequestHeader, name: &'static str) -> impl Iterator<Item = &'a str> {
+fn presented<'a>(head: &'a RequestHeader, name: &'static HeaderName) -> impl Iterator<Item = &'a str> {
     let values = head.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     values
         .map(str::trim)
         .filter_map(move |value| {
-            if name != "authorization" {
+            if name != header::AUTHORIZATION {
                 return Some(value);
             }
             let (scheme, rest) = value.split_once(' ')?;
@@ -88,6 +96,6 @@ fn presented<'a>(head: &'a RequestHeader, name: &'static str) -> impl Iterator<I
         .filter(|value| !value.is_empty())
 }
 
-fn text<'a>(head: &'a RequestHeader, name: &str) -> Option<&'a str> {
+fn text<'a>(head: &'a RequestHeader, name: &HeaderName) -> Option<&'a str> {
     head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim).filter(|value| !value.is_empty())
 }

@@ -1,10 +1,11 @@
 //! One candidate is asked, and asked once more where that is known to help: over a fresh connection, with another token,
 //! or without the reasoning that its resource cannot read.
 
+use std::pin::pin;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderName, StatusCode};
 use pingora::http::ResponseHeader;
 
 use super::exchange::{Attempt, Candidate};
@@ -20,11 +21,15 @@ use crate::provider::Credential;
 use crate::routing::Verdict;
 use crate::upstream::{self, Connections, Fault};
 
+/// Azure's own id of a request, in its answer.
+static UPSTREAM_ID: HeaderName = HeaderName::from_static("apim-request-id");
+
 impl Lane<'_> {
     /// Asks one candidate.
     pub(super) async fn try_on(&mut self, candidate: &Candidate, waiting: Waiting) -> Result<(Verdict, Left), Stop> {
         let begun = Instant::now();
-        let mut credential = match self.while_caller_stays(candidate, prove::credential(candidate)).await? {
+        let credential = pin!(prove::credential(candidate));
+        let mut credential = match self.in_time(candidate, credential).await? {
             Ok(credential) => credential,
             Err(refusal) => {
                 self.note(candidate, "no_token", begun, None);
@@ -34,8 +39,7 @@ impl Lane<'_> {
         let mut prepared = self.prepare(candidate, credential.as_ref(), Recall::Own).await?;
         let mut asked = self.ask(candidate, &prepared, waiting).await?;
         if asked.as_ref().is_ok_and(|answered| answered.head.status == StatusCode::UNAUTHORIZED)
-            && let Some(other) =
-                self.while_caller_stays(candidate, prove::renewed(candidate, credential.as_ref())).await?
+            && let Some(other) = self.other_token(candidate, credential.as_ref()).await?
         {
             credential = Some(other);
             prepared = self.prepare(candidate, credential.as_ref(), Recall::Own).await?;
@@ -50,6 +54,15 @@ impl Lane<'_> {
             Ok(answered) => (judge::answer(&answered.head, &answered.words()), Left::Answer(Box::new(answered))),
             Err(fault) => (judge::failure(&fault), Left::Refusal(Box::new(fault.into()))),
         })
+    }
+
+    async fn other_token(
+        &mut self,
+        candidate: &Candidate,
+        refused: Option<&Credential>,
+    ) -> Result<Option<Credential>, Stop> {
+        let renewed = pin!(prove::renewed(candidate, refused));
+        self.in_time(candidate, renewed).await
     }
 
     /// Asks again in the place of what came of it before.
@@ -92,8 +105,8 @@ impl Lane<'_> {
         let mut fresh = Form::is_sent_once(self.form.operation);
         loop {
             let begun = Instant::now();
-            let exchange = exchange(self.connections, candidate, prepared, fresh);
-            let answered = match self.while_caller_stays(candidate, exchange).await {
+            let exchange = pin!(exchange(self.connections, candidate, prepared, fresh));
+            let answered = match self.in_time(candidate, exchange).await {
                 Ok(answered) => answered,
                 Err(stop) => {
                     let outcome = if matches!(stop, Stop::CallerLeft) { "caller_left" } else { "request_timeout" };
@@ -121,7 +134,7 @@ impl Lane<'_> {
     }
 
     fn note(&mut self, candidate: &Candidate, outcome: &'static str, begun: Instant, head: Option<&ResponseHeader>) {
-        let id = head.and_then(|head| head.headers.get("apim-request-id")).and_then(|id| id.to_str().ok());
+        let id = head.and_then(|head| head.headers.get(&UPSTREAM_ID)).and_then(|id| id.to_str().ok());
         self.attempts.push(Attempt {
             candidate: candidate.clone(),
             outcome,

@@ -1,8 +1,11 @@
 //! The record of one request. Each part is made by exactly one stage and only read by later ones; a stage takes the
 //! earlier parts as arguments, so having a `Plan` proves that the caller was admitted.
 
+use std::future::poll_fn;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Context;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -225,11 +228,19 @@ impl Exchange {
 }
 
 impl Reply {
-    /// Runs a future and counts its time as waiting.
-    pub async fn waiting<F: Future>(&mut self, future: F) -> F::Output {
-        let begun = Instant::now();
-        let output = future.await;
-        self.waited += begun.elapsed();
+    /// Runs a future and counts the time as waiting for which it was not ready. What it does at once is the gateway's own
+    /// work, and most writes are done at once: looking at the clock would cost more than they do.
+    pub async fn waiting<F: Future + Unpin>(&mut self, mut future: F) -> F::Output {
+        let mut begun = None;
+        let poll = |context: &mut Context<'_>| {
+            let polled = Pin::new(&mut future).poll(context);
+            if polled.is_pending() {
+                begun.get_or_insert_with(Instant::now);
+            }
+            polled
+        };
+        let output = poll_fn(poll).await;
+        self.waited += begun.map_or(Duration::ZERO, |begun| begun.elapsed());
         output
     }
 }

@@ -1,6 +1,8 @@
 //! Documents that are not the caller's answer by themselves, but go into it: asked for like any other, over the keys of one
 //! target of the plan.
 
+use std::pin::pin;
+
 use bytes::Bytes;
 use http::StatusCode;
 
@@ -54,7 +56,7 @@ impl Lane<'_> {
             if read.iter().map(Bytes::len).sum::<usize>() > LARGEST {
                 return Err(broken(candidate, "is larger than any list").into());
             }
-            more = self.while_caller_stays(candidate, exchange.read(&mut read)).await?.map_err(Refusal::from)?;
+            more = self.in_time(candidate, pin!(exchange.read(&mut read))).await?.map_err(Refusal::from)?;
         }
         exchange.end(self.connections).await;
         Ok(super::relay::joined(read))

@@ -1,6 +1,7 @@
 //! The exchange lane. The attempts are an ordinary loop, since the body is held and
 //! nothing goes to the caller before the answer is known to be worth having.
 
+use std::pin::pin;
 use std::time::{Duration, Instant, SystemTime};
 
 use http::StatusCode;
@@ -14,7 +15,7 @@ use super::pick::{Pick, Picked};
 use super::reading::Reading;
 use super::refuse::{Refusal, Stop};
 use super::relay::{Answered, Relay, Route};
-use super::waits::{caller_leaves, until};
+use super::waits::{until, while_caller_stays};
 use super::{judge, pick};
 use crate::azure;
 use crate::routing::{Course, Leg, Next, RetryBudget, Verdict};
@@ -92,21 +93,15 @@ impl Lane<'_> {
     }
 
     /// Waits for something within the request's time, unless the caller leaves.
-    pub(super) async fn while_caller_stays<F: Future>(
+    pub(super) async fn in_time<F: Future + Unpin>(
         &mut self,
         candidate: &Candidate,
         future: F,
     ) -> Result<F::Output, Stop> {
         let limit = candidate.provider.timeouts.request;
-        let (session, deadline) = (&mut *self.session, self.started + limit);
-        let waited = self.reply.waiting(async {
-            tokio::select! {
-                biased;
-                output = until(deadline, future) => Ok(output),
-                () = caller_leaves(session) => Err(Stop::CallerLeft),
-            }
-        });
-        waited.await?.map_err(|_| Refusal::timed_out(limit).into())
+        let waited = pin!(until(self.started + limit, future));
+        let waited = while_caller_stays(self.session, self.reply, waited).await?;
+        waited.map_err(|_| Refusal::timed_out(limit).into())
     }
 
     fn pick(&self, course: &Course) -> Pick<'_> {
@@ -160,15 +155,7 @@ impl Lane<'_> {
         if late || !self.pick(course).any_open(&keys) {
             return Ok(None);
         }
-        let session = &mut *self.session;
-        let waited = self.reply.waiting(async {
-            tokio::select! {
-                biased;
-                () = pingora::time::sleep(wait) => Ok(()),
-                () = caller_leaves(session) => Err(Stop::CallerLeft),
-            }
-        });
-        waited.await?;
+        while_caller_stays(self.session, self.reply, pin!(pingora::time::sleep(wait))).await?;
         Ok(self.pick(course).next(&keys))
     }
 

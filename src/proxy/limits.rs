@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use jiff::Timestamp;
 use pingora::http::ResponseHeader;
 
@@ -114,38 +114,62 @@ pub fn tells_of_limits(name: &str) -> bool {
     name.starts_with("x-ratelimit-") || name.starts_with("anthropic-ratelimit-")
 }
 
+static NAMES: [[HeaderName; 3]; 2] = [
+    [
+        HeaderName::from_static("x-ratelimit-limit-requests"),
+        HeaderName::from_static("x-ratelimit-remaining-requests"),
+        HeaderName::from_static("x-ratelimit-reset-requests"),
+    ],
+    [
+        HeaderName::from_static("x-ratelimit-limit-tokens"),
+        HeaderName::from_static("x-ratelimit-remaining-tokens"),
+        HeaderName::from_static("x-ratelimit-reset-tokens"),
+    ],
+];
+static ANTHROPICS_NAMES: [[HeaderName; 3]; 2] = [
+    [
+        HeaderName::from_static("anthropic-ratelimit-requests-limit"),
+        HeaderName::from_static("anthropic-ratelimit-requests-remaining"),
+        HeaderName::from_static("anthropic-ratelimit-requests-reset"),
+    ],
+    [
+        HeaderName::from_static("anthropic-ratelimit-tokens-limit"),
+        HeaderName::from_static("anthropic-ratelimit-tokens-remaining"),
+        HeaderName::from_static("anthropic-ratelimit-tokens-reset"),
+    ],
+];
+
 /// Tells the caller what his limits leave. Resets are milliseconds, as Azure writes them; callers who speak to Claude get
 /// Anthropic's own headers too, whose resets are moments.
-pub fn tell(head: &mut ResponseHeader, standing: &Standing, dialect: Dialect) {
-    let mut insert = |names: [&'static str; 3], room: Option<Room>| {
-        let Some(Room { limit, remaining, reset }) = room else { return };
-        for (name, value) in names.into_iter().zip([limit, remaining, reset]) {
-            // The names are this function's own, so inserting cannot fail.
-            let _ = head.insert_header(name, HeaderValue::from(value));
-        }
-    };
-    insert(
-        ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"],
-        standing.requests,
-    );
-    insert(["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"], standing.tokens);
-    if dialect == Dialect::Anthropic {
-        tell_as_anthropic(head, standing);
-    }
+pub fn told(standing: &Standing, dialect: Dialect) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    let rooms = [standing.requests, standing.tokens];
+    let azures = of(&NAMES, rooms, HeaderValue::from);
+    let anthropics = (dialect == Dialect::Anthropic).then(|| of(&ANTHROPICS_NAMES, rooms, moment));
+    azures.chain(anthropics.into_iter().flatten())
 }
 
-fn tell_as_anthropic(head: &mut ResponseHeader, standing: &Standing) {
-    for (measure, room) in [("requests", standing.requests), ("tokens", standing.tokens)] {
-        let Some(Room { limit, remaining, reset }) = room else { continue };
-        let moment = Timestamp::now() + Duration::from_millis(reset.min(MOST_RESET));
-        // Whole seconds, and never before the reset.
-        let moment = Timestamp::from_second(moment.as_second() + 1).unwrap_or(moment).to_string();
-        let values = [("limit", limit.to_string()), ("remaining", remaining.to_string()), ("reset", moment)];
-        for (name, value) in values {
-            // The names are this function's own and the values are numbers, so inserting cannot fail.
-            let _ = head.insert_header(format!("anthropic-ratelimit-{measure}-{name}"), value);
-        }
-    }
+/// The same in an answer of the gateway's own.
+pub fn tell(head: &mut ResponseHeader, standing: &Standing, dialect: Dialect) {
+    // The names are this file's own and the values are numbers and dates, so inserting cannot fail.
+    told(standing, dialect).for_each(|(name, value)| drop(head.insert_header(name, value)));
+}
+
+fn of(
+    names: &'static [[HeaderName; 3]; 2],
+    rooms: [Option<Room>; 2],
+    reset_as: fn(u64) -> HeaderValue,
+) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    let known = names.iter().zip(rooms).filter_map(|(names, room)| Some((names, room?)));
+    known.flat_map(move |(names, Room { limit, remaining, reset })| {
+        names.iter().cloned().zip([limit.into(), remaining.into(), reset_as(reset)])
+    })
+}
+
+/// When so many milliseconds are over, in whole seconds and never before.
+fn moment(reset: u64) -> HeaderValue {
+    let moment = Timestamp::now() + Duration::from_millis(reset.min(MOST_RESET));
+    let moment = Timestamp::from_second(moment.as_second() + 1).unwrap_or(moment);
+    HeaderValue::try_from(moment.to_string()).expect("a date is plain text")
 }
 
 /// What a request that was sent has used: as reported, or else as far as is known of it.

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use http::header;
+use http::{HeaderName, header};
 use ipnet::IpNet;
 use pingora::protocols::http::ServerSession;
 
@@ -18,6 +19,11 @@ use crate::azure;
 use crate::base::ids;
 use crate::dialect::{Dialect, Surface, classify, query_value};
 use crate::governance::Prompt;
+
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static RETRY_COUNT: HeaderName = HeaderName::from_static("x-stainless-retry-count");
+static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static IMAGES: HeaderName = HeaderName::from_static(azure::IMAGE_HEADER);
 
 /// Longest silence of a caller within a request's body.
 const BODY_IDLE: Duration = Duration::from_secs(30);
@@ -35,8 +41,8 @@ const STEADY: u64 = 64 * 1024;
 /// of its path; the refusal is there when the path is no operation.
 pub fn head(session: &ServerSession, trusted_proxies: &[IpNet]) -> (Received, Option<Refusal>) {
     let head = session.req_header();
-    let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
-    let id = text("x-request-id").filter(|id| ids::is_sane(id)).map_or_else(ids::request_id, str::to_owned);
+    let text = |name: &HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok());
+    let id = text(&REQUEST_ID).filter(|id| ids::is_sane(id)).map_or_else(ids::request_id, str::to_owned);
     let mut received = Received {
         id,
         operation: None,
@@ -45,9 +51,9 @@ pub fn head(session: &ServerSession, trusted_proxies: &[IpNet]) -> (Received, Op
         api_version: query_value(head.uri.query().unwrap_or_default(), "api-version").map(Cow::into_owned),
         dialect: Dialect::OpenAi,
         address: address(session, trusted_proxies),
-        image_model: text(azure::IMAGE_HEADER).filter(|name| !name.is_empty()).map(str::to_owned),
+        image_model: text(&IMAGES).filter(|name| !name.is_empty()).map(str::to_owned),
         session: session::named(head),
-        retry_count: text("x-stainless-retry-count").and_then(|count| count.parse().ok()),
+        retry_count: text(&RETRY_COUNT).and_then(|count| count.parse().ok()),
     };
     // The path as it was sent decides, and nothing else does: not the `Host` header, and not the host of an
     // absolute-form target (RFC 9112, section 3.2.2).
@@ -93,7 +99,7 @@ pub async fn body(
     loop {
         let total = BODY_TOTAL + Duration::from_secs(body.len() / STEADY);
         let limit = BODY_IDLE.min(total.saturating_sub(begun.elapsed()));
-        let read = reply.waiting(pingora::time::timeout(limit, session.read_request_body())).await;
+        let read = reply.waiting(pin!(pingora::time::timeout(limit, session.read_request_body()))).await;
         let read = read.map_err(|_| Refusal::slow_body(limit))?;
         let read = read.map_err(|error| {
             // Where the body ends is unknown, so nothing after it can be a request.
@@ -117,7 +123,7 @@ pub async fn body(
 pub async fn no_body(session: &mut ServerSession, reply: &mut Reply) -> Result<(), Stop> {
     let mut length = 0;
     loop {
-        let read = reply.waiting(pingora::time::timeout(BODY_IDLE, session.read_request_body())).await;
+        let read = reply.waiting(pin!(pingora::time::timeout(BODY_IDLE, session.read_request_body()))).await;
         let read = read.map_err(|_| Refusal::slow_body(BODY_IDLE))?;
         let Some(chunk) = read.map_err(|error| {
             session.set_keepalive(None);
@@ -144,7 +150,7 @@ fn address(session: &ServerSession, trusted_proxies: &[IpNet]) -> Option<IpAddr>
     if !trusted(&peer) {
         return Some(peer);
     }
-    let forwarded = session.req_header().headers.get_all("x-forwarded-for");
+    let forwarded = session.req_header().headers.get_all(&FORWARDED_FOR);
     let entries = forwarded.iter().rev().flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
     let mut strangers = entries.map(forwarded_address).filter(|entry| !entry.as_ref().is_some_and(trusted));
     strangers.next().unwrap_or(Some(peer))

@@ -1,9 +1,11 @@
 //! Stage 8: The answer goes back: head, then body, in the caller's dialect, with its usage read in passing.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::pin::pin;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, StatusCode, Version, header};
+use http::response::Parts;
+use http::{HeaderValue, Version, header};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 
@@ -12,11 +14,10 @@ use super::foreign::{self, Foreign};
 use super::limits::Tab;
 use super::reading::Reading;
 use super::refuse::{Refusal, Stop};
-use super::waits::{caller_leaves, caller_takes, until};
-use super::{limits, location, stream};
-use crate::azure;
+use super::waits::{caller_takes, until, while_caller_stays};
+use super::{head, stream};
 use crate::dialect::usage::{Background, Usage};
-use crate::dialect::{Dialect, filter_results, translate};
+use crate::dialect::{filter_results, translate};
 use crate::governance::Billed;
 use crate::snapshot::{ClientRules, Snapshot};
 use crate::telemetry::Metrics;
@@ -142,13 +143,13 @@ impl Relay<'_> {
                 rope = vec![stripped.into()];
             }
         }
-        self.whole(self.head(&head), rope).await
+        self.whole(head::of(self, &head), rope).await
     }
 
     /// An answer that is all there.
-    async fn whole(&mut self, mut head: ResponseHeader, mut rope: Vec<Bytes>) -> Result<(), Stop> {
+    async fn whole(&mut self, mut head: Parts, mut rope: Vec<Bytes>) -> Result<(), Stop> {
         let length: usize = rope.iter().map(Bytes::len).sum();
-        insert(&mut head, "content-length", length.into());
+        head.headers.insert(header::CONTENT_LENGTH, length.into());
         rope.retain(|part| !part.is_empty());
         let mut rest = rope.pop().unwrap_or_default();
         let last = rest.split_off(rest.len().saturating_sub(ONE_WRITE));
@@ -159,8 +160,7 @@ impl Relay<'_> {
         self.send_all(rope).await?;
         self.send(rest).await?;
         self.settle().await;
-        self.send(last).await?;
-        self.end().await
+        self.send_last(last).await
     }
 
     /// Whether the usage of an answer is this request's own: what is read again was counted when it was made, but for what
@@ -175,9 +175,9 @@ impl Relay<'_> {
     /// An answer in other words than the upstream's.
     async fn foreign(&mut self, head: &ResponseHeader, answer: Foreign) -> Result<(), Stop> {
         self.reply.usage = answer.usage;
-        let mut out = self.head(head);
-        out.set_status(answer.status).map_err(|_| Stop::Cut)?;
-        insert(&mut out, "content-type", HeaderValue::from_static("application/json"));
+        let mut out = head::of(self, head);
+        out.status = answer.status;
+        out.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         self.whole(out, vec![answer.body.into()]).await
     }
 
@@ -190,11 +190,13 @@ impl Relay<'_> {
         rope: Vec<Bytes>,
         readable: bool,
     ) -> Result<(), Stop> {
-        let mut out = self.head(&head);
+        let mut out = head::of(self, &head);
         // What has a length is flushed by Pingora when its buffer is full, chunks as they come: only a file keeps its length.
         let length = head.headers.get(header::CONTENT_LENGTH).filter(|_| self.route.reading.keeps_length());
         match length {
-            Some(length) => insert(&mut out, "content-length", length.clone()),
+            Some(length) => {
+                out.headers.insert(header::CONTENT_LENGTH, length.clone());
+            }
             None => self.unframed(&mut out),
         }
         // A caller may take the last promised byte for the end.
@@ -235,80 +237,27 @@ impl Relay<'_> {
     /// Reads more of the answer; watches the caller and the clock meanwhile.
     async fn read(&mut self, exchange: &mut upstream::Exchange, chunks: &mut Vec<Bytes>) -> Result<bool, Stop> {
         let limit = self.route.candidate.provider.timeouts.request;
-        let (session, deadline) = (&mut *self.session, self.route.deadline);
-        let read = self.reply.waiting(async {
-            tokio::select! {
-                biased;
-                read = until(deadline, exchange.read(chunks)) => Ok(read),
-                () = caller_leaves(session) => Err(Stop::CallerLeft),
-            }
-        });
-        match read.await? {
+        let read = pin!(until(self.route.deadline, exchange.read(chunks)));
+        match while_caller_stays(self.session, self.reply, read).await? {
             Ok(read) => read.map_err(|fault| Refusal::from(fault).into()),
             Err(_) => Err(Refusal::timed_out(limit).into()),
         }
     }
 
-    /// The head for the caller: the upstream's own, less what belongs to its connection, and what the gateway tells.
-    pub fn head(&self, upstream: &ResponseHeader) -> ResponseHeader {
-        let mut head = ResponseHeader::build(upstream.status, Some(upstream.headers.len() + 8))
-            .expect("the status was valid when it was received");
-        let limited = self.route.reserved.standing.is_limited();
-        for (name, value) in &upstream.headers {
-            // A caller with limits is told of those; Azure's are shared by all callers of a key and say nothing to him.
-            let of_others = limited && limits::tells_of_limits(name.as_str());
-            if location::is_told_by(name.as_str()) {
-                let here = location::here(value, self.route.reading.bound.as_deref());
-                // A name that was one a moment ago, and a value made to be one.
-                here.into_iter().for_each(|here| drop(head.append_header(name.clone(), here)));
-            } else if azure::passes_to_caller(name.as_str()) && !of_others {
-                // The name and value were headers a moment ago.
-                let _ = head.append_header(name.clone(), value.clone());
-            }
-        }
-        if upstream.status == StatusCode::TOO_MANY_REQUESTS {
-            retry_after(&mut head, upstream, self.route.soonest);
-        }
-        let route = &self.route;
-        limits::tell(&mut head, &route.reserved.standing, route.received.dialect);
-        if route.candidate.price.is_none() && upstream.status.is_success() {
-            insert(&mut head, "x-azgate-price", HeaderValue::from_static("unknown"));
-        }
-        if self.reply.dropped_reasoning > 0 {
-            insert(&mut head, "x-azgate-dropped-reasoning", self.reply.dropped_reasoning.into());
-        }
-        if route.attempts.len() > 1 && upstream.status.is_server_error() {
-            // Clients that retry on top of the gateway's own retries multiply the load.
-            insert(&mut head, "x-should-retry", HeaderValue::from_static("false"));
-        }
-        insert(&mut head, "x-request-id", text(&route.received.id));
-        if route.received.dialect == Dialect::Anthropic && !upstream.headers.contains_key("request-id") {
-            insert(&mut head, "request-id", text(&route.received.id));
-        }
-        if let Some(id) = upstream.headers.get("x-request-id") {
-            insert(&mut head, "x-azgate-upstream-request-id", id.clone());
-        }
-        if route.rules.routing_headers {
-            insert(&mut head, "x-azgate-key", text(&route.candidate.key.name));
-            insert(&mut head, "x-azgate-deployment", text(&route.candidate.deployment.name));
-            insert(&mut head, "x-azgate-attempts", route.attempts.len().into());
-        }
-        head
-    }
-
     /// Framing of an answer whose length is not known: chunks on HTTP/1.1, the stream's own end on HTTP/2.
-    pub fn unframed(&mut self, head: &mut ResponseHeader) {
+    pub fn unframed(&mut self, head: &mut Parts) {
         if self.session.req_header().version == Version::HTTP_11 {
-            insert(head, "transfer-encoding", HeaderValue::from_static("chunked"));
+            head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         } else if !self.session.is_http2() {
             self.session.set_keepalive(None);
         }
     }
 
-    pub async fn begin(&mut self, head: ResponseHeader) -> Result<(), Stop> {
+    pub async fn begin(&mut self, head: Parts) -> Result<(), Stop> {
         self.reply.status = Some(head.status);
-        let write = self.session.write_response_header(Box::new(head));
-        self.reply.waiting(caller_takes(self.route.candidate.provider.timeouts.exchange.idle, write)).await
+        let write = self.session.write_response_header(Box::new(head.into()));
+        let taken = pin!(caller_takes(self.route.candidate.provider.timeouts.exchange.idle, write));
+        self.reply.waiting(taken).await
     }
 
     pub async fn send_all(&mut self, parts: Vec<Bytes>) -> Result<(), Stop> {
@@ -320,10 +269,23 @@ impl Relay<'_> {
 
     pub async fn send(&mut self, mut part: Bytes) -> Result<(), Stop> {
         while !part.is_empty() {
-            self.reply.first_event.get_or_insert_with(|| self.route.started.elapsed());
+            self.seen();
             self.write(part.split_to(part.len().min(ONE_WRITE)), false).await?;
         }
         Ok(())
+    }
+
+    /// Sends the last part, which is one that can be written at once, and ends the answer with it.
+    async fn send_last(&mut self, part: Bytes) -> Result<(), Stop> {
+        if !part.is_empty() {
+            self.seen();
+        }
+        self.write(part, true).await
+    }
+
+    /// The caller sees something of the body.
+    fn seen(&mut self) {
+        self.reply.first_event.get_or_insert_with(|| self.route.started.elapsed());
     }
 
     pub async fn end(&mut self) -> Result<(), Stop> {
@@ -338,7 +300,8 @@ impl Relay<'_> {
     async fn write(&mut self, piece: Bytes, end: bool) -> Result<(), Stop> {
         self.reply.bytes_out += piece.len() as u64;
         let write = self.session.write_response_body(piece, end);
-        self.reply.waiting(caller_takes(self.route.candidate.provider.timeouts.exchange.idle, write)).await
+        let taken = pin!(caller_takes(self.route.candidate.provider.timeouts.exchange.idle, write));
+        self.reply.waiting(taken).await
     }
 
     /// The answer has begun and cannot be completed.
@@ -361,25 +324,4 @@ pub fn joined(mut parts: Vec<Bytes>) -> Bytes {
     let mut all = BytesMut::with_capacity(parts.iter().map(Bytes::len).sum());
     parts.iter().for_each(|part| all.extend_from_slice(part));
     all.freeze()
-}
-
-/// A throttled caller is always told when to come back, in both spellings: SDKs read either, and give up or wait
-/// blindly without one.
-fn retry_after(head: &mut ResponseHeader, upstream: &ResponseHeader, soonest: Option<Duration>) {
-    let named = azure::wait(&upstream.headers, SystemTime::now()).unwrap_or(Duration::from_secs(1));
-    let wait = soonest.map_or(named, |soonest| soonest.min(named));
-    let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-    insert(head, "retry-after", millis.div_ceil(1000).into());
-    insert(head, "retry-after-ms", millis.into());
-}
-
-fn insert(head: &mut ResponseHeader, name: &'static str, value: HeaderValue) {
-    head.insert_header(name, value).expect("the name is this file's own and the value is a header value");
-}
-
-/// A configured name as a header value; what a header cannot hold is escaped.
-fn text(value: &str) -> HeaderValue {
-    HeaderValue::from_str(value)
-        .or_else(|_| HeaderValue::from_str(&value.escape_default().to_string()))
-        .unwrap_or(HeaderValue::from_static("-"))
 }

@@ -1,7 +1,8 @@
 //! Stage 6: What goes to the upstream: path, query, headers, credential, and the body with its few changes.
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, header};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, header};
 use pingora::http::RequestHeader;
 
 use super::exchange::{Candidate, Plan};
@@ -60,14 +61,15 @@ pub fn prepare(
     let target = target(form, version, candidate);
     let mut head = head(caller, (form, &target), (length, media), (candidate, credential), rules)?;
     if form.place == Place::Claude {
-        anthropic_headers(caller, candidate, &mut head)?;
+        anthropic_headers(caller, candidate, &mut head.headers);
     }
     if let Some(images) = names.images {
-        head.insert_header(azure::IMAGE_HEADER, &*images.name).map_err(unbuildable)?;
+        let name = HeaderValue::from_str(&images.name).map_err(unbuildable)?;
+        head.headers.insert(azure::IMAGE_HEADER, name);
     }
     let body = plan.body.segments(&pieces);
     let reasoning = Reasoning { kept: 0, dropped: plan.carried.len() };
-    Ok(Prepared { head, body, hide_usage: edits.hide_usage, reply: None, reasoning })
+    Ok(Prepared { head: head.into(), body, hide_usage: edits.hide_usage, reply: None, reasoning })
 }
 
 /// Builds the request for one candidate that speaks another dialect than the caller.
@@ -83,11 +85,11 @@ pub fn prepare_translated(
     let media = Some(HeaderValue::from_static("application/json"));
     let mut head = head(caller, (&form, &target), (length, media), (candidate, credential), rules)?;
     if form.place == Place::Claude {
-        claude_version(&mut head)?;
+        claude_version(&mut head.headers);
     }
     let body = vec![Segment::Memory(translated.body)];
     let (reply, reasoning) = (Some(translated.reply), translated.reasoning);
-    Ok(Prepared { head, body, hide_usage: false, reply, reasoning })
+    Ok(Prepared { head: head.into(), body, hide_usage: false, reply, reasoning })
 }
 
 /// Path and query of what is asked.
@@ -105,7 +107,7 @@ fn target(form: &Form, version: &ApiVersion, candidate: &Candidate) -> String {
 }
 
 /// What a caller of Claude says in headers of the maker's own is an open list, less the features that Azure rejects.
-fn anthropic_headers(caller: &RequestHeader, candidate: &Candidate, head: &mut RequestHeader) -> Result<(), Refusal> {
+fn anthropic_headers(caller: &RequestHeader, candidate: &Candidate, head: &mut HeaderMap) {
     let own = caller.headers.iter().filter(|(name, _)| name.as_str().starts_with("anthropic-"));
     for (name, value) in own {
         let beta = &candidate.provider.beta;
@@ -115,19 +117,15 @@ fn anthropic_headers(caller: &RequestHeader, candidate: &Candidate, head: &mut R
             _ => Some(value.clone()),
         };
         if let Some(value) = kept {
-            head.append_header(name.clone(), value).map_err(unbuildable)?;
+            head.append(name.clone(), value);
         }
     }
-    claude_version(head)
+    claude_version(head);
 }
 
 /// Claude wants to be told a version of its API, and this is the one on which everything else is built.
-fn claude_version(head: &mut RequestHeader) -> Result<(), Refusal> {
-    const VERSION: &str = "anthropic-version";
-    if !head.headers.contains_key(VERSION) {
-        head.insert_header(VERSION, HeaderValue::from_static("2023-06-01")).map_err(unbuildable)?;
-    }
-    Ok(())
+fn claude_version(head: &mut HeaderMap) {
+    head.entry("anthropic-version").or_insert(HeaderValue::from_static("2023-06-01"));
 }
 
 /// The changes to the body, and whether they ask for something that the caller did not.
@@ -243,53 +241,55 @@ fn head(
     (length, media): (Option<u64>, Option<HeaderValue>),
     (candidate, credential): (&Candidate, Option<&Credential>),
     rules: &ClientRules,
-) -> Result<RequestHeader, Refusal> {
-    let invalid = unbuildable;
+) -> Result<Parts, Refusal> {
     // Other answers are made anew each time, and have no parts to go on from.
     let asks_for_range = Form::is_content(form.operation);
-    let mut head = RequestHeader::build(form.method.clone(), target.as_bytes(), Some(12)).map_err(invalid)?;
-    let key = &candidate.key;
-    head.insert_header(header::HOST, key.host.authority.as_str()).map_err(invalid)?;
+    let (mut parts, ()) = Request::new(()).into_parts();
+    parts.method = form.method.clone();
+    parts.uri = target.parse().map_err(unbuildable)?;
+    let (key, head) = (&candidate.key, &mut parts.headers);
+    head.reserve(12);
+    head.insert(header::HOST, key.host.host_header.clone());
     for (name, value) in &caller.headers {
         if azure::passes_to_upstream(name.as_str()) || rules.forward_headers.contains(name) {
-            head.append_header(name.clone(), value.clone()).map_err(invalid)?;
+            head.append(name.clone(), value.clone());
         }
     }
     for name in asks_for_range.then_some([header::RANGE, header::IF_RANGE]).into_iter().flatten() {
         if let Some(value) = caller.headers.get(&name) {
-            head.insert_header(name, value.clone()).map_err(invalid)?;
+            head.insert(name, value.clone());
         }
     }
     for (name, value) in &key.headers {
-        head.insert_header(name.clone(), value.clone()).map_err(invalid)?;
+        head.insert(name.clone(), value.clone());
     }
     // Compressed events could not be passed on one by one, nor their usage read.
-    head.insert_header(header::ACCEPT_ENCODING, HeaderValue::from_static("identity")).map_err(invalid)?;
+    head.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     match length {
         Some(length) => {
             // A form's own type names its boundary.
             if let Some(media) = media {
-                head.insert_header(header::CONTENT_TYPE, media).map_err(invalid)?;
+                head.insert(header::CONTENT_TYPE, media);
             }
-            head.insert_header(header::CONTENT_LENGTH, length).map_err(invalid)?;
+            head.insert(header::CONTENT_LENGTH, length.into());
         }
         None => {
-            head.remove_header(&header::CONTENT_TYPE);
+            head.remove(header::CONTENT_TYPE);
         }
     }
     match (credential, candidate.provider.service) {
         (Some(credential), _) => {
             let (name, value) = credential.header(key_header(speech::family(candidate)));
-            head.insert_header(name, value).map_err(invalid)?;
+            head.insert(name, value);
         }
         // A service of the operator's own may ask for none.
         (None, Service::OpenAi) => {}
         (None, Service::Azure | Service::Anthropic) => return Err(no_credential(&key.name)),
     }
-    Ok(head)
+    Ok(parts)
 }
 
-fn unbuildable(error: Box<pingora::Error>) -> Refusal {
+fn unbuildable(error: impl std::fmt::Display) -> Refusal {
     Refusal::new(500, "internal_error", "the request could not be built").because(error.to_string())
 }
 

@@ -3,6 +3,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use http::HeaderName;
 use pingora::http::RequestHeader;
 
 use super::body::Body;
@@ -11,14 +12,18 @@ use crate::dialect::Members;
 use crate::pool::Session;
 
 /// Headers in which programs name their session: Claude Code's, and Codex' in both spellings.
-const HEADERS: [&str; 3] = ["x-claude-code-session-id", "session-id", "session_id"];
+static HEADERS: [HeaderName; 3] = [
+    HeaderName::from_static("x-claude-code-session-id"),
+    HeaderName::from_static("session-id"),
+    HeaderName::from_static("session_id"),
+];
 
 /// Longest name of a session that is taken for one.
 const LONGEST: usize = 256;
 
 /// The session that a caller's program names.
 pub fn named(head: &RequestHeader) -> Option<String> {
-    let text = |name: &&str| head.headers.get(*name).and_then(|value| value.to_str().ok());
+    let text = |name: &HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok());
     HEADERS.iter().find_map(text).filter(|name| (1..=LONGEST).contains(&name.len())).map(str::to_owned)
 }
 

@@ -3,14 +3,17 @@
 //! The head is held until the first content event, so that a stream which begins with an error is still an answer that
 //! another attempt could replace. Once it is out, whatever goes wrong becomes an error event, never a normal end.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::response::Parts;
 use pingora::http::ResponseHeader;
 
+use super::head;
 use super::refuse::{self, Refusal, Stop};
 use super::relay::{Relay, joined};
-use super::waits::{caller_leaves, until};
+use super::waits::caller_leaves;
 use crate::dialect::Dialect;
 use crate::dialect::error::is_throttling;
 use crate::dialect::stream::{ChunkTransform, Progress};
@@ -31,7 +34,7 @@ const PING: Bytes = Bytes::from_static(b"event: ping\ndata: {\"type\": \"ping\"}
 enum Stage {
     /// The head and these bytes are held.
     Held {
-        head: Box<ResponseHeader>,
+        head: Box<Parts>,
         parts: Vec<Bytes>,
         length: usize,
         until: Instant,
@@ -42,15 +45,15 @@ enum Stage {
 /// What the next wait brought.
 enum Wake {
     Read(Result<bool, Fault>),
-    Tick,
-    Deadline,
+    /// It is time for a sign of life, or to give up.
+    Alarm,
     CallerLeft,
 }
 
 /// Relays a stream to its end.
 pub async fn relay(relay: &mut Relay<'_>, mut exchange: upstream::Exchange, head: ResponseHeader) -> Result<(), Stop> {
     let mut transform = relay.route.reading.stream();
-    let mut out = relay.head(&head);
+    let mut out = head::of(relay, &head);
     relay.unframed(&mut out);
     let until = Instant::now() + PREAMBLE_TIME;
     let mut stage = Stage::Held { head: Box::new(out), parts: Vec::new(), length: 0, until };
@@ -191,23 +194,14 @@ async fn wait(
             Stage::Held { until, .. } => *until,
             Stage::Begun => quiet_since + KEEP_ALIVE,
         };
-        let (session, deadline) = (&mut *relay.session, relay.route.deadline);
-        let wake = relay.reply.waiting(async {
-            tokio::select! {
-                biased;
-                read = until(deadline, &mut read) => read.map_or_else(|_| Wake::Deadline, Wake::Read),
-                () = caller_leaves(session) => Wake::CallerLeft,
-                () = pingora::time::sleep(tick.saturating_duration_since(Instant::now())) => Wake::Tick,
-            }
-        });
-        match wake.await {
+        match wake(relay, &mut read, tick).await {
             Wake::Read(read) => return Ok(read),
             Wake::CallerLeft => return Err(Stop::CallerLeft.into()),
-            Wake::Deadline => {
+            Wake::Alarm if Instant::now() >= relay.route.deadline => {
                 let refusal = Refusal::timed_out(relay.route.candidate.provider.timeouts.request);
                 return Err(Ending::Failed { reason: "request_timeout", refusal: Box::new(refusal) });
             }
-            Wake::Tick => {
+            Wake::Alarm => {
                 match stage {
                     Stage::Held { .. } => begin(relay, stage).await?,
                     Stage::Begun => relay.comment(sign_of_life(relay.route.received.dialect)).await?,
@@ -216,6 +210,21 @@ async fn wait(
             }
         }
     }
+}
+
+/// What happens first. One timer serves for the tick and for the request's deadline: each costs as much as passing on an
+/// event.
+async fn wake(relay: &mut Relay<'_>, read: impl Future<Output = Result<bool, Fault>> + Unpin, tick: Instant) -> Wake {
+    let (session, alarm) = (&mut *relay.session, tick.min(relay.route.deadline));
+    let wake = pin!(async {
+        tokio::select! {
+            biased;
+            read = read => Wake::Read(read),
+            () = caller_leaves(session) => Wake::CallerLeft,
+            () = pingora::time::sleep(alarm.saturating_duration_since(Instant::now())) => Wake::Alarm,
+        }
+    });
+    relay.reply.waiting(wake).await
 }
 
 /// Passes on what has come, or adds it to what is held.

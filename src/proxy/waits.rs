@@ -1,10 +1,12 @@
 //! Waiting for callers and upstreams, never without a limit.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use pingora::protocols::http::ServerSession;
 use pingora::time::timeout;
 
+use super::exchange::Reply;
 use super::refuse::Stop;
 
 /// How long a caller may take nothing of an answer that is the gateway's own.
@@ -20,6 +22,23 @@ pub async fn until<F: Future>(deadline: Instant, future: F) -> Result<F::Output,
 pub async fn caller_takes(limit: Duration, write: impl Future<Output = pingora::Result<()>>) -> Result<(), Stop> {
     let written = timeout(limit, write).await;
     written.ok().and_then(Result::ok).ok_or(Stop::CallerLeft)
+}
+
+/// Waits for something unless the caller leaves. The future is pinned where it was made: each layer around a future by
+/// value would copy it, and hold room for it once more.
+pub async fn while_caller_stays<F: Future + Unpin>(
+    session: &mut ServerSession,
+    reply: &mut Reply,
+    future: F,
+) -> Result<F::Output, Stop> {
+    let waited = pin!(async {
+        tokio::select! {
+            biased;
+            output = future => Ok(output),
+            () = caller_leaves(session) => Err(Stop::CallerLeft),
+        }
+    });
+    reply.waiting(waited).await
 }
 
 /// Ends when the caller has gone: its connection or stream was closed or reset. Pingora's call does not end otherwise,

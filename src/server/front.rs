@@ -8,12 +8,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora::apps::{HttpServerOptions, ServerApp};
+use pingora::apps::ServerApp;
 use pingora::listeners::tls::Acceptor;
 use pingora::protocols::{ALPN, IO};
-use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::ShutdownWatch;
-use pingora::server::configuration::ServerConf;
 use pingora::services::background::BackgroundService;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -23,7 +21,8 @@ use tokio::time::{sleep, timeout};
 
 use super::answers;
 use super::census::{Census, Place};
-use super::patience::{FIRST_BYTES, HEAD_BYTES, Patient};
+use super::patience::{FIRST_BYTES, Patient};
+use super::requests::Requests;
 use super::socket::{PREFACE, Socket};
 use crate::proxy::Gateway;
 use crate::proxy::connection::Heads;
@@ -41,9 +40,6 @@ const PARTING: Duration = Duration::from_millis(400);
 /// Callers without a place who are told so at the same time, and for how long each; the others are only cut off.
 const TOLD: usize = 256;
 const TELLING: Duration = Duration::from_secs(1);
-
-/// Requests that one HTTP/2 connection may have in progress.
-const STREAMS: u32 = 250;
 
 pub struct Front {
     listeners: Vec<std::net::TcpListener>,
@@ -63,7 +59,7 @@ pub struct Stage {
 
 /// What serves the connections.
 struct Door {
-    proxy: Arc<HttpProxy<Gateway>>,
+    requests: Arc<Requests>,
     tls: Option<Acceptor>,
     census: Arc<Census>,
     telling: Semaphore,
@@ -71,21 +67,12 @@ struct Door {
 
 impl Front {
     pub fn new(
-        conf: &Arc<ServerConf>,
         gateway: Gateway,
         listeners: Vec<std::net::TcpListener>,
         tls: Option<Acceptor>,
         census: Arc<Census>,
     ) -> Self {
-        let mut proxy = http_proxy(conf, gateway);
-        let mut options = HttpServerOptions::default();
-        options.h2c = true;
-        options.h2_idle_timeout = Some(Duration::from_secs(300));
-        proxy.server_options = Some(options);
-        let mut streams = pingora::protocols::http::v2::server::default_h2_options();
-        streams.max_concurrent_streams(STREAMS).max_header_list_size(HEAD_BYTES as u32);
-        proxy.h2_options = Some(streams);
-        let door = Door { proxy: Arc::new(proxy), tls, census, telling: Semaphore::new(TOLD) };
+        let door = Door { requests: Arc::new(Requests::new(gateway)), tls, census, telling: Semaphore::new(TOLD) };
         let stage = Stage { accepting: Semaphore::new(0), parted: Semaphore::new(0) };
         Self { listeners, door: Arc::new(door), workers: Arc::default(), stage: Arc::new(stage) }
     }
@@ -121,7 +108,7 @@ impl BackgroundService for Front {
         if self.door.census.open() > 0 {
             sleep(PARTING).await;
         }
-        ServerApp::cleanup(&*self.door.proxy).await;
+        ServerApp::cleanup(&*self.door.requests).await;
         self.stage.parted.add_permits(1);
     }
 }
@@ -163,11 +150,15 @@ impl Door {
         let Ok(socket) = Socket::new(stream) else { return };
         match &self.tls {
             None => self.speak(socket, shutdown).await,
-            Some(tls) => match timeout(HANDSHAKE, tls.tls_handshake(socket)).await {
-                Ok(Ok(stream)) => self.speak(stream, shutdown).await,
-                Ok(Err(error)) => log::debug!("TLS handshake with {peer}: {error}"),
-                Err(_) => log::debug!("TLS handshake with {peer}: not done within {} s", HANDSHAKE.as_secs()),
-            },
+            Some(tls) => {
+                // In boxes of their own: a connection would have room for both as long as it lives, a cleartext one too.
+                let shaken = Box::pin(timeout(HANDSHAKE, tls.tls_handshake(socket))).await;
+                match shaken {
+                    Ok(Ok(stream)) => Box::pin(self.speak(stream, shutdown)).await,
+                    Ok(Err(error)) => log::debug!("TLS handshake with {peer}: {error}"),
+                    Err(_) => log::debug!("TLS handshake with {peer}: not done within {} s", HANDSHAKE.as_secs()),
+                }
+            }
         }
     }
 
@@ -182,7 +173,7 @@ impl Door {
             (Heads::default(), 1)
         };
         let stream = Patient::new(stream, heads.clone(), least);
-        heads.serve(self.proxy.process_new(Box::new(stream), shutdown)).await;
+        heads.serve(self.requests.process_new(Box::new(stream), shutdown)).await;
     }
 
     /// Says that there is no place, to as many as can be told without much effort.

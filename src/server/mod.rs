@@ -13,6 +13,7 @@ mod operators;
 mod patience;
 mod readings;
 mod reload;
+mod requests;
 mod shared_state;
 mod socket;
 mod sockets;
@@ -146,8 +147,7 @@ impl Process {
         let gateway = Gateway::new(Arc::clone(&self.snapshot), connections, Arc::clone(&self.metrics));
         let tls = self.file.server.tls.as_ref().zip(self.certificate.clone());
         let tls = tls.map(|(tls, certificate)| tls::acceptor(tls, certificate)).transpose().map_err(StartError::Tls)?;
-        let conf = Arc::clone(&self.server.configuration);
-        let front = Front::new(&conf, gateway, sockets.callers, tls, Arc::clone(&self.census));
+        let front = Front::new(gateway, sockets.callers, tls, Arc::clone(&self.census));
         let watchdog = watchdog::Watchdog { manager: Arc::clone(&self.manager), workers: Arc::clone(&front.workers) };
         let drain = drain::Drain {
             readiness: Arc::clone(&self.readiness),
@@ -189,7 +189,7 @@ impl Process {
             census: Arc::clone(&self.census),
             manager: Arc::clone(&self.manager),
         };
-        self.add("proxy", front, conf.threads);
+        self.add("proxy", front, self.server.configuration.threads);
         self.add("operators", operators, 1);
         self.add("drain", drain, 1);
         self.add("reload", reload, 1);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use http::HeaderValue;
 use pingora::protocols::TcpKeepalive;
 use pingora::upstreams::peer::{HttpPeer, Peer};
 use pingora::utils::tls::{WrappedX509, parse_x509};
@@ -48,8 +49,10 @@ pub enum Protocols {
 
 pub struct Host {
     pub endpoint: Endpoint,
-    /// Value of the `Host` header.
+    /// Host and port, as they stand in the `Host` header.
     pub authority: String,
+    /// The same, ready for a head.
+    pub host_header: HeaderValue,
     pub connect_timeout: Duration,
     rules: Rules,
     address: Address,
@@ -80,9 +83,11 @@ pub fn certificates(pem: &str) -> Result<Arc<[WrappedX509]>, String> {
 
 impl Host {
     pub fn new(endpoint: Endpoint, address: Address, rules: Rules) -> Self {
+        let authority = endpoint.authority();
         Self {
             room: address.room(rules.most_exchanges),
-            authority: endpoint.authority(),
+            host_header: HeaderValue::from_str(&authority).expect("an endpoint is a host name or an address"),
+            authority,
             connect_timeout: rules.connect_timeout,
             endpoint,
             rules,
