@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a bench that fails may panic")]
 
+mod events;
+
 use azgate::dialect::chat::ChatStream;
 use azgate::dialect::sse::Frames;
 use azgate::dialect::stream::ChunkTransform;
@@ -18,7 +20,7 @@ fn main() {
 
 #[divan::bench]
 fn frames_alone(bencher: Bencher<'_, '_>) {
-    let chunk = Bytes::from(event().repeat(EVENTS));
+    let chunk = Bytes::from(events::chat().repeat(EVENTS));
     bencher.counter(ItemsCount::new(EVENTS)).bench(|| {
         let mut frames = Frames::default();
         frames.push(black_box(&chunk).clone());
@@ -32,18 +34,18 @@ fn frames_alone(bencher: Bencher<'_, '_>) {
 
 #[divan::bench]
 fn echo_in_one_chunk(bencher: Bencher<'_, '_>) {
-    relay(bencher, vec![Bytes::from(event().repeat(EVENTS))]);
+    relay(bencher, vec![Bytes::from(events::chat().repeat(EVENTS))]);
 }
 
 #[divan::bench]
 fn echo_in_a_chunk_each(bencher: Bencher<'_, '_>) {
-    relay(bencher, vec![Bytes::from(event()); EVENTS]);
+    relay(bencher, vec![Bytes::from(events::chat()); EVENTS]);
 }
 
 /// What building a tree for each event would cost.
 #[divan::bench]
 fn document_trees(bencher: Bencher<'_, '_>) {
-    let event = event();
+    let event = events::chat();
     let data = event.trim_start_matches("data: ").trim_end();
     bencher.counter(ItemsCount::new(EVENTS)).bench(|| {
         let mut length = 0;
@@ -67,11 +69,4 @@ fn relay(bencher: Bencher<'_, '_>, chunks: Vec<Bytes>) {
         assert_eq!(stream.progress().content_events, EVENTS as u64);
         out
     });
-}
-
-fn event() -> String {
-    let filter = r#"{"hate":{"filtered":false,"severity":"safe"},"self_harm":{"filtered":false,"severity":"safe"},"sexual":{"filtered":false,"severity":"safe"},"violence":{"filtered":false,"severity":"safe"}}"#;
-    format!(
-        "data: {{\"choices\":[{{\"content_filter_results\":{filter},\"delta\":{{\"content\":\" word\"}},\"finish_reason\":null,\"index\":0,\"logprobs\":null}}],\"created\":1780491942,\"id\":\"chatcmpl-DmfZu2BjJmBGSSHpj9hWtFQYBUxYn\",\"model\":\"gpt-4o-2024-11-20\",\"obfuscation\":\"fSB4uubIG\",\"object\":\"chat.completion.chunk\",\"system_fingerprint\":\"fp_1\",\"usage\":null}}\n\n"
-    )
 }

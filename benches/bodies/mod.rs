@@ -1,5 +1,6 @@
 //! Request bodies of the sizes that callers send, made up.
 
+#[allow(dead_code, reason = "not every bench goes through all of them")]
 pub const NAMES: [&str; 3] = ["chat 1k", "agent 100k", "image 1m"];
 
 pub fn named(name: &str) -> Vec<u8> {

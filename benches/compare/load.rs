@@ -103,6 +103,15 @@ pub async fn unary(address: SocketAddr, time: Duration) -> u64 {
     tasks.join_all().await.into_iter().sum()
 }
 
+/// One request after the other, or one stream after the other.
+pub async fn in_a_row(address: SocketAddr, count: usize, stream: bool) {
+    let request = request(if stream { "paced" } else { "plain" }, stream);
+    let mut connection = Connection::open(address).await;
+    for _ in 0..count {
+        connection.ask(&request).await;
+    }
+}
+
 /// Streams with an event every 5 ms; how many events came.
 pub async fn streams(address: SocketAddr) -> u64 {
     let mut tasks = JoinSet::new();

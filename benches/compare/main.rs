@@ -1,5 +1,7 @@
 //! The gateway beside a bare Pingora pass-through and nginx, on one machine, in interleaved rounds:
-//! `cargo bench --bench compare -- [--rounds N] [--seconds N] [--plain]`. Prints a table.
+//! `cargo bench --bench compare -- [--rounds N] [--seconds N] [--plain] [--only NAME,NAME] [--beside BINARY]…`. Prints a
+//! table; with `--instructions` one of instructions in place of times. `--beside` takes part with another build of the gateway (or a script that starts one), `--only` with those
+//! whose names begin so.
 //!
 //! Load and upstream share processor 0, whoever is measured has processor 1 and one worker thread. What counts is the
 //! processor time of the measured process; each figure is the median over the rounds. nginx is left out where it is
@@ -7,6 +9,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench that fails may panic, and prints its results")]
 
+mod instructions;
 mod load;
 mod passthrough;
 mod process;
@@ -25,6 +28,9 @@ struct Arguments {
     time: Duration,
     /// Cleartext upstream only.
     plain: bool,
+    /// Count instructions in place of times.
+    instructions: bool,
+    kinds: Vec<Kind>,
 }
 
 fn main() {
@@ -39,11 +45,30 @@ fn main() {
 fn parse(arguments: &[String]) -> Arguments {
     let after = |name: &str| arguments.iter().skip_while(|argument| *argument != name).nth(1);
     let number = |name: &str, default| after(name).map_or(default, |text| text.parse().expect("a number"));
+    let only: Vec<&str> = after("--only").map_or(vec![""], |names| names.split(',').collect());
     Arguments {
         rounds: number("--rounds", 5),
         time: Duration::from_secs(number("--seconds", 3) as u64),
         plain: arguments.iter().any(|argument| argument == "--plain"),
+        instructions: arguments.iter().any(|argument| argument == "--instructions"),
+        kinds: kinds(arguments)
+            .into_iter()
+            .filter(|kind| only.iter().any(|only| kind.name().starts_with(only)))
+            .collect(),
     }
+}
+
+fn kinds(arguments: &[String]) -> Vec<Kind> {
+    let ours = env!("CARGO_BIN_EXE_azgate");
+    let mut kinds = vec![
+        Kind::Gateway { binary: ours.to_owned(), keys: 1 },
+        Kind::Gateway { binary: ours.to_owned(), keys: MANY_KEYS },
+        Kind::Passthrough,
+        Kind::Nginx,
+    ];
+    let beside = arguments.windows(2).filter(|pair| pair[0] == "--beside");
+    kinds.extend(beside.map(|pair| Kind::Gateway { binary: pair[1].clone(), keys: 1 }));
+    kinds
 }
 
 /// The figures of one contender, by name, one for each round.
@@ -58,9 +83,12 @@ fn compare(arguments: &Arguments) {
         }
         println!("\n### {} to the upstream\n", if tls { "TLS" } else { "Cleartext" });
         let upstream = process::Upstream::start(tls);
-        let kinds = [Kind::Gateway { keys: 1 }, Kind::Gateway { keys: MANY_KEYS }, Kind::Passthrough, Kind::Nginx];
+        if arguments.instructions {
+            runtime.block_on(instructions::table(&arguments.kinds, &upstream));
+            continue;
+        }
         let contenders: Vec<Contender> =
-            kinds.into_iter().filter_map(|kind| Contender::start(kind, &upstream)).collect();
+            arguments.kinds.iter().filter_map(|kind| Contender::start(kind, &upstream)).collect();
         let mut figures: Vec<Figures> = contenders.iter().map(|_| Figures::new()).collect();
         for _ in 0..arguments.rounds {
             let direct = (!tls).then(|| runtime.block_on(load::paced(upstream.address, arguments.time)));
@@ -103,12 +131,12 @@ fn median(figures: &[f64]) -> f64 {
     sorted[sorted.len() / 2]
 }
 
-/// One row per figure; in brackets the ratio to the pass-through.
+/// One row per figure; in brackets the ratio to the pass-through, or to the first where that takes no part.
 fn print_table(contenders: &[Contender], figures: &[Figures]) {
     let names: Vec<String> = contenders.iter().map(|contender| contender.name.clone()).collect();
     println!("| | {} |", names.join(" | "));
     println!("|---|{}", "---|".repeat(names.len()));
-    let base = contenders.iter().position(|contender| matches!(contender.kind, Kind::Passthrough)).unwrap();
+    let base = contenders.iter().position(|contender| contender.name == Kind::Passthrough.name()).unwrap_or(0);
     for name in figures[0].keys() {
         let medians: Vec<f64> = figures.iter().map(|figures| median(&figures[name])).collect();
         let cell = |figure: &f64| format!("{figure:.1} ({:.2})", figure / medians[base]);

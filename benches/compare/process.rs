@@ -10,20 +10,29 @@ use serde_json::json;
 /// The key that every request shows.
 pub const KEY: &str = "bench-key";
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub enum Kind {
-    Gateway { keys: usize },
+    Gateway { binary: String, keys: usize },
     Passthrough,
     Nginx,
 }
 
+impl Kind {
+    pub fn name(&self) -> String {
+        match self {
+            Self::Gateway { binary, keys } => format!("{}, {keys} keys", binary.rsplit('/').next().unwrap_or(binary)),
+            Self::Passthrough => "pass-through".to_owned(),
+            Self::Nginx => "nginx".to_owned(),
+        }
+    }
+}
+
 /// Something that forwards requests to the upstream.
 pub struct Contender {
-    pub kind: Kind,
     pub name: String,
     pub address: SocketAddr,
     child: Child,
-    _files: tempfile::TempDir,
+    files: tempfile::TempDir,
 }
 
 pub struct Upstream {
@@ -59,29 +68,46 @@ impl Upstream {
 
 impl Contender {
     /// `None` when it is not installed.
-    pub fn start(kind: Kind, upstream: &Upstream) -> Option<Self> {
+    pub fn start(kind: &Kind, upstream: &Upstream) -> Option<Self> {
+        Self::start_under(&[], kind, upstream)
+    }
+
+    /// Under valgrind, which counts its instructions when it is told to.
+    pub fn start_counted(kind: &Kind, upstream: &Upstream) -> Option<Self> {
+        Self::start_under(&["valgrind", "--tool=callgrind", "--instr-atstart=no"], kind, upstream)
+    }
+
+    fn start_under(tool: &[&str], kind: &Kind, upstream: &Upstream) -> Option<Self> {
         let files = tempfile::tempdir().unwrap();
         let address = free();
-        let (name, mut command) = match kind {
-            Kind::Gateway { keys } => {
+        let pinned = |program: &str| {
+            let mut command = pinned(1, tool.first().unwrap_or(&program));
+            command.args(tool.iter().skip(1));
+            if !tool.is_empty() {
+                command.arg(format!("--callgrind-out-file={}/callgrind.out", files.path().display())).arg(program);
+            }
+            command
+        };
+        let mut command = match kind {
+            Kind::Gateway { binary, keys } => {
                 let path = files.path().join("azgate.json");
-                std::fs::write(&path, gateway(address, upstream, keys)).unwrap();
-                let mut command = pinned(1, env!("CARGO_BIN_EXE_azgate"));
+                std::fs::write(&path, gateway(address, upstream, *keys)).unwrap();
+                let mut command = pinned(binary);
                 command.args(["run", "--config"]).arg(path);
-                (format!("azgate, {keys} keys"), command)
+                command
             }
             Kind::Passthrough => {
-                let mut command = pinned(1, std::env::current_exe().unwrap().to_str().unwrap());
+                let mut command = pinned(std::env::current_exe().unwrap().to_str().unwrap());
                 let tls = if upstream.tls { "tls" } else { "plain" };
                 command.args(["passthrough", &address.port().to_string(), &upstream.address.to_string(), tls]);
-                ("pass-through".to_owned(), command)
+                command
             }
             Kind::Nginx => {
                 let path = files.path().join("nginx.conf");
                 std::fs::write(&path, nginx(address, upstream, files.path())).unwrap();
-                let mut command = pinned(1, "nginx");
+                let mut command = pinned("nginx");
                 command.args(["-e", "stderr", "-c"]).arg(path);
-                ("nginx".to_owned(), command)
+                command
             }
         };
         if matches!(kind, Kind::Nginx) && Command::new("nginx").arg("-v").stderr(Stdio::null()).status().is_err() {
@@ -89,7 +115,16 @@ impl Contender {
         }
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         until_listening(address);
-        Some(Self { kind, name, address, child, _files: files })
+        Some(Self { name: kind.name(), address, child, files })
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Where its own files are.
+    pub fn files(&self) -> &std::path::Path {
+        self.files.path()
     }
 
     /// Processor time so far, of all threads.
