@@ -18,6 +18,10 @@ const QUEUE: usize = 16_384;
 /// gateway more than writing the lines.
 const GATHER: Duration = Duration::from_millis(10);
 
+/// Bytes of lines that are written together. Were all that wait gathered, one moment of a busy machine would cost as much
+/// memory as the queue has, for as long as the process lives.
+const BATCH: usize = 256 * 1024;
+
 static SINK: OnceLock<Sink> = OnceLock::new();
 
 struct Sink {
@@ -82,7 +86,12 @@ pub fn now() -> String {
 
 fn write_lines(lines: &Receiver<Message>) {
     let mut out = std::io::stdout().lock();
-    let mut batch = Vec::new();
+    let mut batch = Vec::with_capacity(BATCH);
+    // A closed standard output must not end the gateway.
+    let mut write = |batch: &mut Vec<u8>| {
+        let _ = out.write_all(batch).and_then(|()| out.flush());
+        batch.clear();
+    };
     while let Ok(first) = lines.recv() {
         if matches!(first, Message::Line(_)) {
             std::thread::sleep(GATHER);
@@ -90,13 +99,16 @@ fn write_lines(lines: &Receiver<Message>) {
         let mut flushed = Vec::new();
         for message in std::iter::once(first).chain(lines.try_iter().take(QUEUE)) {
             match message {
-                Message::Line(line) => batch.extend_from_slice(&line),
+                Message::Line(line) => {
+                    if batch.len() + line.len() > BATCH {
+                        write(&mut batch);
+                    }
+                    batch.extend_from_slice(&line);
+                }
                 Message::Flush(done) => flushed.push(done),
             }
         }
-        // A closed standard output must not end the gateway.
-        let _ = out.write_all(&batch).and_then(|()| out.flush());
-        batch.clear();
+        write(&mut batch);
         for done in flushed {
             let _ = done.try_send(());
         }
