@@ -13,7 +13,7 @@ use pingora::http::ResponseHeader;
 use super::head;
 use super::refuse::{self, Refusal, Stop};
 use super::relay::{Relay, joined};
-use super::waits::caller_leaves;
+use super::waits::{until, while_caller_stays};
 use crate::dialect::Dialect;
 use crate::dialect::error::is_throttling;
 use crate::dialect::stream::{ChunkTransform, Progress};
@@ -40,14 +40,6 @@ enum Stage {
         until: Instant,
     },
     Begun,
-}
-
-/// What the next wait brought.
-enum Wake {
-    Read(Result<bool, Fault>),
-    /// It is time for a sign of life, or to give up.
-    Alarm,
-    CallerLeft,
 }
 
 /// Relays a stream to its end.
@@ -194,37 +186,21 @@ async fn wait(
             Stage::Held { until, .. } => *until,
             Stage::Begun => quiet_since + KEEP_ALIVE,
         };
-        match wake(relay, &mut read, tick).await {
-            Wake::Read(read) => return Ok(read),
-            Wake::CallerLeft => return Err(Stop::CallerLeft.into()),
-            Wake::Alarm if Instant::now() >= relay.route.deadline => {
-                let refusal = Refusal::timed_out(relay.route.candidate.provider.timeouts.request);
-                return Err(Ending::Failed { reason: "request_timeout", refusal: Box::new(refusal) });
-            }
-            Wake::Alarm => {
-                match stage {
-                    Stage::Held { .. } => begin(relay, stage).await?,
-                    Stage::Begun => relay.comment(sign_of_life(relay.route.received.dialect)).await?,
-                }
-                quiet_since = Instant::now();
-            }
+        // One timer serves for the tick and for the request's deadline: each costs as much as passing on an event.
+        let waited = pin!(until(tick.min(relay.route.deadline), &mut read));
+        if let Ok(read) = while_caller_stays(relay.session, relay.reply, waited).await? {
+            return Ok(read);
         }
+        if Instant::now() >= relay.route.deadline {
+            let refusal = Refusal::timed_out(relay.route.candidate.provider.timeouts.request);
+            return Err(Ending::Failed { reason: "request_timeout", refusal: Box::new(refusal) });
+        }
+        match stage {
+            Stage::Held { .. } => begin(relay, stage).await?,
+            Stage::Begun => relay.comment(sign_of_life(relay.route.received.dialect)).await?,
+        }
+        quiet_since = Instant::now();
     }
-}
-
-/// What happens first. One timer serves for the tick and for the request's deadline: each costs as much as passing on an
-/// event.
-async fn wake(relay: &mut Relay<'_>, read: impl Future<Output = Result<bool, Fault>> + Unpin, tick: Instant) -> Wake {
-    let (session, alarm) = (&mut *relay.session, tick.min(relay.route.deadline));
-    let wake = pin!(async {
-        tokio::select! {
-            biased;
-            read = read => Wake::Read(read),
-            () = caller_leaves(session) => Wake::CallerLeft,
-            () = pingora::time::sleep(alarm.saturating_duration_since(Instant::now())) => Wake::Alarm,
-        }
-    });
-    relay.reply.waiting(wake).await
 }
 
 /// Passes on what has come, or adds it to what is held.

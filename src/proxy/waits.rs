@@ -43,6 +43,6 @@ pub async fn while_caller_stays<F: Future + Unpin>(
 
 /// Ends when the caller has gone: its connection or stream was closed or reset. Pingora's call does not end otherwise,
 /// since nothing more is expected of the caller and a pipelined request waits for its turn.
-pub async fn caller_leaves(session: &mut ServerSession) {
+async fn caller_leaves(session: &mut ServerSession) {
     while session.read_body_or_idle(true).await.is_ok() {}
 }
