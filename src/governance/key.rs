@@ -86,6 +86,14 @@ impl Callers {
 }
 
 impl VirtualKey {
+    /// Those of a provider's keys that may serve this caller; `place` is the provider's.
+    pub fn among(&self, place: usize, keys: KeySet) -> KeySet {
+        match &self.keys {
+            Some(allowed) => keys.and(&allowed[place]),
+            None => keys,
+        }
+    }
+
     /// Whether the key is in force for a caller at `address`. An unknown address (a Unix socket) is refused by a
     /// key that lists networks.
     pub fn admit(&self, now: Timestamp, address: Option<IpAddr>) -> Result<(), Denied> {

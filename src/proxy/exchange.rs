@@ -202,6 +202,18 @@ impl Plan {
 }
 
 impl Target {
+    /// Keys that are asked for what their resources keep: no model has a part in that.
+    pub fn keeping(provider: &Arc<Provider>, place: usize, keys: KeySet) -> Self {
+        Self {
+            provider: Arc::clone(provider),
+            place: Some(place),
+            keys,
+            knowing: KeySet::default(),
+            model: String::new(),
+            deployment: None,
+        }
+    }
+
     /// What the model is called on a key.
     pub fn deployment(&self, key: usize, catalog: &Catalog) -> Deployment {
         let Self { model, deployment, place, .. } = self;

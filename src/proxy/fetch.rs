@@ -27,8 +27,7 @@ impl Lane<'_> {
             most_retries: other.provider.retries.most,
         };
         let mut course = Course::new(self.plan.targets.iter().enumerate().map(leg).collect());
-        let mut picked =
-            self.untried(&mut course).ok_or_else(|| pick::none(self.plan, self.snapshot, self.reserved.demand))?;
+        let mut picked = self.first(&mut course)?;
         loop {
             let candidate = picked.candidate;
             self.tab.hold_key(picked.hold, &self.snapshot.governor.clock);

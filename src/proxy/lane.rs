@@ -62,8 +62,7 @@ impl Lane<'_> {
             most_retries: if Form::is_sent_once(self.form.operation) { 0 } else { target.provider.retries.most },
         };
         let mut course = Course::new(self.plan.targets.iter().map(leg).collect());
-        let mut picked =
-            self.untried(&mut course).ok_or_else(|| pick::none(self.plan, self.snapshot, self.reserved.demand))?;
+        let mut picked = self.first(&mut course)?;
         loop {
             let candidate = picked.candidate;
             self.tab.hold_key(picked.hold, &self.snapshot.governor.clock);
@@ -110,8 +109,13 @@ impl Lane<'_> {
         Pick { plan: self.plan, target, snapshot: self.snapshot, demand, now: Instant::now() }
     }
 
+    /// The key to begin with.
+    pub(super) fn first(&self, course: &mut Course) -> Result<Picked, Refusal> {
+        self.untried(course).ok_or_else(|| pick::none(self.plan, self.snapshot, self.reserved.demand))
+    }
+
     /// An untried key of the present leg, else of the next ones.
-    pub(super) fn untried(&self, course: &mut Course) -> Option<Picked> {
+    fn untried(&self, course: &mut Course) -> Option<Picked> {
         loop {
             let picked = self.pick(course).next(&course.untried());
             if picked.is_some() || !course.next_leg() {

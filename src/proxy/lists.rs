@@ -6,7 +6,6 @@
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use url::form_urlencoded;
 
@@ -79,19 +78,12 @@ pub fn plan(operation: Operation, query: &str, caller: &Caller, snapshot: &Snaps
                 Some(known) if known.place == Some(place) => known.keys.insert(key),
                 // One resource may be configured in two providers; the first one asks it.
                 Some(_) => {}
-                None => targets.push(Target {
-                    provider: Arc::clone(provider),
-                    place: Some(place),
-                    keys: KeySet::from_iter([key]),
-                    knowing: KeySet::default(),
-                    model: String::new(),
-                    deployment: None,
-                }),
+                None => targets.push(Target::keeping(provider, place, KeySet::from_iter([key]))),
             }
         }
     }
     if targets.is_empty() {
-        return Err(Refusal::new(403, "provider_not_allowed", "no key that keeps files may be used by this caller"));
+        return Err(objects::kept_nowhere());
     }
     Ok((Plan::about_object(targets, objects, snapshot), Form::of_list(operation, String::new())))
 }

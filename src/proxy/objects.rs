@@ -244,16 +244,14 @@ pub fn target(place: usize, caller: &Caller, objects: &Objects, snapshot: &Snaps
     let mut keys = objects.among(provider, (0..provider.keys.len()).collect());
     if let Caller::Virtual(key) = caller {
         key.permits_provider(&provider.name).ok()?;
-        keys = key.keys.as_ref().map_or(keys.clone(), |allowed| keys.and(&allowed[place]));
+        keys = key.among(place, keys);
     }
-    (!keys.is_empty()).then(|| Target {
-        provider: Arc::clone(provider),
-        place: Some(place),
-        keys,
-        knowing: KeySet::default(),
-        model: String::new(),
-        deployment: None,
-    })
+    (!keys.is_empty()).then(|| Target::keeping(provider, place, keys))
+}
+
+/// That nothing which keeps objects may be used by the caller.
+pub fn kept_nowhere() -> Refusal {
+    Refusal::new(403, "provider_not_allowed", "no key that keeps files may be used by this caller")
 }
 
 pub fn not_found(id: &str) -> Refusal {

@@ -228,9 +228,7 @@ fn target(
     let provider = Arc::clone(&snapshot.providers[place]);
     if let Some(key) = caller {
         admit::permit(key, &provider.name, model)?;
-        if let Some(allowed) = &key.keys {
-            keys = keys.and(&allowed[place]);
-        }
+        keys = key.among(place, keys);
     }
     if let Some(deployment) = &deployment {
         let offers = |key: &usize| {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::admit;
 use super::exchange::{Caller, Plan, Target};
-use super::objects;
+use super::objects::{self, Objects};
 use super::plan::Asked;
 use super::refuse::Refusal;
 use crate::base::{KeySet, Label};
@@ -36,10 +36,10 @@ pub fn plan(operation: Operation, caller: &Caller, snapshot: &Snapshot, asked: A
             label = found;
             target
         }
-        Some(_) => anywhere(key, snapshot)?,
+        Some(_) => anywhere(caller, snapshot)?,
         None if operation == Operation::UploadCreate => match is_batch(&members)? {
             true => return Err(batch_in_parts()),
-            false => anywhere(key, snapshot)?,
+            false => anywhere(caller, snapshot)?,
         },
         None if objects.are_bound() => {
             let bound =
@@ -99,10 +99,10 @@ fn of_batch(
         let provider = &snapshot.providers[place];
         if let Some(key) = caller {
             admit::permit(key, &provider.name, model)?;
-            keys = key.keys.as_ref().map_or(keys.clone(), |allowed| keys.and(&allowed[place]));
+            keys = key.among(place, keys);
         }
         match &mut found {
-            None => found = Some((Target { model: model.to_owned(), ..target(place, provider, keys) }, label)),
+            None => found = Some((Target { model: model.to_owned(), ..Target::keeping(provider, place, keys) }, label)),
             Some((target, _)) if target.place == Some(place) => target.keys = target.keys.and(&keys),
             Some((target, _)) => target.keys = KeySet::default(),
         }
@@ -117,31 +117,9 @@ fn of_batch(
 }
 
 /// The first provider that keeps files and that this caller may use.
-fn anywhere(caller: Option<&Arc<VirtualKey>>, snapshot: &Snapshot) -> Result<Target, Refusal> {
+fn anywhere(caller: &Caller, snapshot: &Snapshot) -> Result<Target, Refusal> {
     let keeps = |provider: &Provider| matches!(provider.service, Service::Azure | Service::OpenAi);
     let places = snapshot.providers.iter().enumerate().filter(|(_, provider)| keeps(provider));
-    for (place, provider) in places {
-        let mut keys: KeySet = (0..provider.keys.len()).collect();
-        if let Some(key) = caller {
-            if key.permits_provider(&provider.name).is_err() {
-                continue;
-            }
-            keys = key.keys.as_ref().map_or(keys.clone(), |allowed| keys.and(&allowed[place]));
-        }
-        if !keys.is_empty() {
-            return Ok(target(place, provider, keys));
-        }
-    }
-    Err(Refusal::new(403, "provider_not_allowed", "no key that keeps files may be used by this caller"))
-}
-
-fn target(place: usize, provider: &Arc<Provider>, keys: KeySet) -> Target {
-    Target {
-        provider: Arc::clone(provider),
-        place: Some(place),
-        keys,
-        knowing: KeySet::default(),
-        model: String::new(),
-        deployment: None,
-    }
+    let mut targets = places.filter_map(|(place, _)| objects::target(place, caller, &Objects::default(), snapshot));
+    targets.next().ok_or_else(objects::kept_nowhere)
 }
