@@ -3,12 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a bench that fails may panic")]
 
+mod accounts;
 mod bodies;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use azgate::governance::{Account, Clock, Demand, Estimate, Governor, Kind, Limits, Prompt, Used};
+use azgate::governance::{Account, Clock, Governor, Kind, Prompt};
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
 
@@ -30,11 +31,7 @@ fn prompt(bencher: Bencher<'_, '_>, name: &str) {
 #[divan::bench(args = [1, 100_000], threads = [1, 2])]
 fn reserve_and_settle(bencher: Bencher<'_, '_>, keys: usize) {
     let (governor, clock) = (Governor::default(), Clock::default());
-    let limits = Limits {
-        rates: [[Some(1 << 40), None, None], [Some(1 << 40), None, None]],
-        concurrent: None,
-        budgets: [None, None, Some(1 << 50), None],
-    };
+    let limits = accounts::limits(None);
     let customer = governor.member(Kind::Customer, "customer", limits.clone());
     let teams: Vec<_> = (0..100).map(|n| governor.member(Kind::Team, &format!("team-{n}"), limits.clone())).collect();
     let account = |n: usize| {
@@ -42,12 +39,12 @@ fn reserve_and_settle(bencher: Bencher<'_, '_>, keys: usize) {
         Arc::new(Account::new(vec![key, Arc::clone(&teams[n % 100]), Arc::clone(&customer)]))
     };
     let (accounts, next) = ((0..keys).map(account).collect::<Vec<_>>(), AtomicUsize::new(0));
-    let demand = Demand { tokens: Estimate::exactly(500), cost: Estimate::exactly(1_000) };
+    let demand = accounts::demand();
     bencher.bench(|| {
         // A step that meets all keys, in an order that no cache foresees.
         let account = &accounts[next.fetch_add(61_801, Ordering::Relaxed) % keys];
         let (reservation, standing) = account.reserve(black_box(demand), clock.now()).unwrap();
-        reservation.settle(Used { tokens: 400, cost: 900 }, clock.now());
+        reservation.settle(accounts::USED, clock.now());
         standing
     });
 }

@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench that fails may panic, and prints its results")]
 
+mod accounts;
 mod bodies;
 mod events;
 
@@ -18,7 +19,7 @@ use azgate::dialect::chat::ChatStream;
 use azgate::dialect::splice::apply;
 use azgate::dialect::stream::ChunkTransform;
 use azgate::dialect::{Edits, Peek, classify};
-use azgate::governance::{Account, Clock, Demand, Estimate, Governor, Kind, Limits, Prompt, Used};
+use azgate::governance::{Account, Clock, Governor, Kind, Prompt};
 use azgate::pool::Rotation;
 use bytes::Bytes;
 
@@ -174,18 +175,14 @@ fn pick() -> Box<dyn FnMut()> {
 /// A key with a rate of requests and of tokens and a budget, in a team of a customer.
 fn reserve_and_settle() -> Box<dyn FnMut()> {
     let (governor, clock) = (Governor::default(), Clock::default());
-    let limits = Limits {
-        rates: [[Some(1 << 40), None, None], [Some(1 << 40), None, None]],
-        concurrent: None,
-        budgets: [None, None, Some(1 << 50), None],
-    };
+    let limits = accounts::limits(None);
     let kinds = [(Kind::VirtualKey, "key"), (Kind::Team, "team"), (Kind::Customer, "customer")];
     let members = kinds.map(|(kind, name)| governor.member(kind, name, limits.clone()));
     let account = Arc::new(Account::new(members.to_vec()));
-    let demand = Demand { tokens: Estimate::exactly(500), cost: Estimate::exactly(1_000) };
+    let demand = accounts::demand();
     Box::new(move || {
         let (reservation, standing) = account.reserve(black_box(demand), clock.now()).unwrap();
-        reservation.settle(Used { tokens: 400, cost: 900 }, clock.now());
+        reservation.settle(accounts::USED, clock.now());
         black_box(standing);
     })
 }

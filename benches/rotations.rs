@@ -4,8 +4,9 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench that fails may panic, and prints its results")]
 
+mod gateway;
+
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -15,6 +16,8 @@ use azgate::simulator::{self, Running, Settings};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use gateway::{Gateway, number};
 
 const KEY: &str = "rotation-key";
 /// Connections that ask; each asks once in [`PACE`], which makes 500 requests a second together.
@@ -38,9 +41,6 @@ impl Answers {
 }
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    let after = |name: &str| arguments.iter().skip_while(|argument| *argument != name).nth(1);
-    let number = |name: &str, default: u64| after(name).map_or(default, |text| text.parse().expect("a number"));
     let (rotations, seconds) = (number("--rotations", 6), number("--seconds", 10));
     tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(rotate(rotations, seconds));
 }
@@ -49,7 +49,7 @@ async fn rotate(rotations: u64, seconds: u64) {
     let identity = IdentitySettings { lifetime: Duration::from_secs(seconds), ..IdentitySettings::default() };
     let azure = simulator::start(Settings { listen: "127.0.0.1:0".parse().unwrap(), identity, ..Settings::default() });
     let azure = azure.await.unwrap();
-    let gateway = Gateway::start(&azure).await;
+    let gateway = start(&azure).await;
     let (answers, stop) = (Arc::new(Answers::default()), Arc::new(AtomicBool::new(false)));
     let begun = Instant::now();
     let callers: Vec<_> = (0..CALLERS)
@@ -121,37 +121,21 @@ async fn status(stream: &mut TcpStream) -> String {
     }
 }
 
-struct Gateway {
-    child: Child,
-    address: SocketAddr,
-    _files: tempfile::TempDir,
-}
-
-impl Gateway {
-    /// Starts one whose only key is the simulator's service principal, and waits until it has a token.
-    async fn start(azure: &Running) -> Self {
-        let files = tempfile::tempdir().unwrap();
-        let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let (address, admin) = (free(), free());
-        let entra = json!({
-            "endpoint": azure.base_url(), "authority_host": azure.base_url(),
-            "tenant_id": "sim-tenant", "client_id": "sim-client", "client_secret": "sim-secret",
-        });
-        let config = json!({
-            "server": {"listen": [address.to_string()], "admin": {"listen": admin.to_string()}},
-            "providers": {"azure": {"keys": [{"name": "east", "models": ["*"], "azure_key_config": entra}]}},
-            "governance": {"virtual_keys": [{"name": "rotation", "value": KEY}]},
-        });
-        let path = files.path().join("azgate.json");
-        std::fs::write(&path, config.to_string()).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_azgate"));
-        command.args(["run", "--config"]).arg(path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let gateway = Self { child: command.spawn().unwrap(), address, _files: files };
-        while !is_ready(admin).await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        gateway
+/// Starts a gateway whose only key is the simulator's service principal, and waits until it has a token.
+async fn start(azure: &Running) -> Gateway {
+    let entra = json!({
+        "endpoint": azure.base_url(), "authority_host": azure.base_url(),
+        "tenant_id": "sim-tenant", "client_id": "sim-client", "client_secret": "sim-secret",
+    });
+    let config = json!({
+        "providers": {"azure": {"keys": [{"name": "east", "models": ["*"], "azure_key_config": entra}]}},
+        "governance": {"virtual_keys": [{"name": "rotation", "value": KEY}]},
+    });
+    let gateway = Gateway::start(config).await;
+    while !is_ready(gateway.admin).await {
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    gateway
 }
 
 async fn is_ready(admin: SocketAddr) -> bool {
@@ -159,11 +143,4 @@ async fn is_ready(admin: SocketAddr) -> bool {
     let mut text = String::new();
     let asked = stream.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").await;
     asked.is_ok() && stream.read_to_string(&mut text).await.is_ok() && text.split(' ').nth(1) == Some("200")
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

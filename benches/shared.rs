@@ -3,12 +3,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a bench that fails may panic")]
 
+mod accounts;
+
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use azgate::governance::{Account, Clock, Demand, Estimate, Governor, Kind, Limits, Used};
+use azgate::governance::{Account, Clock, Governor, Kind};
 use divan::{Bencher, black_box};
 use tokio::runtime::Runtime;
 
@@ -53,21 +55,17 @@ fn reserve_and_settle(bencher: Bencher<'_, '_>, slots: bool) {
     while !shared.is_up() {
         std::thread::sleep(Duration::from_millis(5));
     }
-    let limits = Limits {
-        rates: [[Some(1 << 40), None, None], [Some(1 << 40), None, None]],
-        concurrent: slots.then_some(1_000),
-        budgets: [None, None, Some(1 << 50), None],
-    };
+    let limits = accounts::limits(slots.then_some(1_000));
     let kinds = [Kind::VirtualKey, Kind::Team, Kind::Customer];
     let members = kinds.map(|kind| governor.member(kind, "m", limits.clone()));
     let (account, clock) = (Arc::new(Account::new(members.to_vec())), Clock::default());
-    let demand = Demand { tokens: Estimate::exactly(500), cost: Estimate::exactly(1_000) };
+    let demand = accounts::demand();
     let mut alone = 0;
     bencher.bench_local(|| {
         runtime.block_on(async {
             let (hold, standing) = shared.reserve(&account, black_box(demand), clock.now()).await.unwrap();
             alone += u64::from(standing.is_none());
-            hold.settle(Used { tokens: 400, cost: 900 }).await;
+            hold.settle(accounts::USED).await;
         });
     });
     eprintln!("{alone} requests that the store did not answer within 20 ms");

@@ -4,8 +4,10 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench that fails may panic, and prints its results")]
 
+mod gateway;
+
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -14,6 +16,8 @@ use azgate::simulator::{self, Running, Settings};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use gateway::{Gateway, number};
 
 const KEY: &str = "soak-key";
 /// Connections that ask.
@@ -25,13 +29,6 @@ const RELOAD: Duration = Duration::from_secs(10);
 /// Memory may be this much above where it was after the first tenth.
 const GROWTH: f64 = 1.05;
 
-struct Gateway {
-    child: Child,
-    address: SocketAddr,
-    admin: SocketAddr,
-    _files: tempfile::TempDir,
-}
-
 /// What a process holds.
 #[derive(Debug, Clone, Copy)]
 struct Held {
@@ -41,9 +38,6 @@ struct Held {
 }
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    let after = |name: &str| arguments.iter().skip_while(|argument| *argument != name).nth(1);
-    let number = |name: &str, default: u64| after(name).map_or(default, |text| text.parse().expect("a number"));
     let (requests, streams) = (number("--requests", 100_000), number("--streams", 500));
     tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(soak(requests, streams));
 }
@@ -51,7 +45,7 @@ fn main() {
 async fn soak(requests: u64, streams: u64) {
     let settings = Settings { listen: "127.0.0.1:0".parse().unwrap(), ..Settings::default() };
     let azure = simulator::start(settings).await.unwrap();
-    let gateway = Gateway::start(&azure).await;
+    let gateway = start(&azure).await;
     let begun = Instant::now();
     send(&gateway, &azure, requests / 10).await;
     let early = gateway.rest().await;
@@ -86,7 +80,7 @@ async fn send(gateway: &Gateway, azure: &Running, requests: u64) {
                 None => return,
             },
             _ = reloads.tick() => {
-                let sent = Command::new("kill").args(["-s", "HUP", &gateway.child.id().to_string()]).status().unwrap();
+                let sent = Command::new("kill").args(["-s", "HUP", &gateway.id().to_string()]).status().unwrap();
                 assert!(sent.success(), "the gateway is gone");
                 // The simulator keeps what it received.
                 azure.clear();
@@ -163,32 +157,20 @@ async fn idle_streams(gateway: &Gateway, streams: u64) -> f64 {
     (gateway.held().memory_kib as f64 - before as f64) / streams as f64
 }
 
-impl Gateway {
-    async fn start(azure: &Running) -> Self {
-        let files = tempfile::tempdir().unwrap();
-        let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let (address, admin) = (free(), free());
-        let config = json!({
-            "server": {"listen": [address.to_string()], "admin": {"listen": admin.to_string()}},
-            "client": {"forward_headers": ["x-sim-fault", "x-sim-event-interval-ms"]},
-            "providers": {"azure": {
-                "keys": [{"name": "east", "value": "sim-key", "models": ["*"], "azure_key_config": {"endpoint": azure.base_url()}}],
-                "network_config": {"max_retries": 0},
-                "circuit_breaker": {"consecutive_failures": 0, "min_requests": 1_000_000},
-            }},
-            "governance": {"virtual_keys": [{"name": "soak", "value": KEY}]},
-        });
-        let path = files.path().join("azgate.json");
-        std::fs::write(&path, config.to_string()).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_azgate"));
-        command.args(["run", "--config"]).arg(path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let gateway = Self { child: command.spawn().unwrap(), address, admin, _files: files };
-        while TcpStream::connect(address).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        gateway
-    }
+async fn start(azure: &Running) -> Gateway {
+    let config = json!({
+        "client": {"forward_headers": ["x-sim-fault", "x-sim-event-interval-ms"]},
+        "providers": {"azure": {
+            "keys": [{"name": "east", "value": "sim-key", "models": ["*"], "azure_key_config": {"endpoint": azure.base_url()}}],
+            "network_config": {"max_retries": 0},
+            "circuit_breaker": {"consecutive_failures": 0, "min_requests": 1_000_000},
+        }},
+        "governance": {"virtual_keys": [{"name": "soak", "value": KEY}]},
+    });
+    Gateway::start(config).await
+}
 
+impl Gateway {
     /// What the process holds once nothing is in progress any more and the pools have let go of idle connections.
     async fn rest(&self) -> Held {
         let begun = Instant::now();
@@ -210,21 +192,7 @@ impl Gateway {
     }
 
     fn held(&self) -> Held {
-        let process = format!("/proc/{}", self.child.id());
-        let status = std::fs::read_to_string(format!("{process}/status")).unwrap();
-        let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        let entries = |folder: &str| std::fs::read_dir(format!("{process}/{folder}")).unwrap().count();
-        Held {
-            memory_kib: memory.trim().trim_end_matches(" kB").parse().unwrap(),
-            descriptors: entries("fd"),
-            threads: entries("task"),
-        }
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let entries = |folder: &str| std::fs::read_dir(format!("/proc/{}/{folder}", self.id())).unwrap().count();
+        Held { memory_kib: self.kib("VmRSS"), descriptors: entries("fd"), threads: entries("task") }
     }
 }

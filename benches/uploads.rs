@@ -3,14 +3,17 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench that fails may panic, and prints its results")]
 
+mod gateway;
+
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use azgate::simulator::{self, Running, Settings};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use gateway::{Gateway, number};
 
 const KEY: &str = "upload-key";
 const MEBIBYTE: usize = 1024 * 1024;
@@ -20,30 +23,22 @@ const HEAD: &str = "--f1le\r\nContent-Disposition: form-data; name=\"purpose\"\r
                     form-data; name=\"file\"; filename=\"a.bin\"\r\n\r\n";
 const TAIL: &str = "\r\n--f1le--\r\n";
 
-struct Gateway {
-    child: Child,
-    address: SocketAddr,
-    _files: tempfile::TempDir,
-}
-
 fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    let size = arguments.iter().skip_while(|argument| *argument != "--mebibytes").nth(1);
-    let mebibytes = size.map_or(64, |text| text.parse().expect("a number"));
+    let mebibytes = usize::try_from(number("--mebibytes", 64)).unwrap();
     tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(carry(mebibytes));
 }
 
 async fn carry(mebibytes: usize) {
     let settings = Settings { listen: "127.0.0.1:0".parse().unwrap(), ..Settings::default() };
     let azure = simulator::start(settings).await.unwrap();
-    let gateway = Gateway::start(&azure, mebibytes).await;
-    let before = gateway.peak_kib();
+    let gateway = start(&azure, mebibytes).await;
+    let before = gateway.kib("VmHWM");
     let begun = Instant::now();
     let id = upload(gateway.address, mebibytes).await;
-    let (up, after_up) = (begun.elapsed(), gateway.peak_kib());
+    let (up, after_up) = (begun.elapsed(), gateway.kib("VmHWM"));
     let begun = Instant::now();
     let came = download(gateway.address, &id).await;
-    let (down, after_down) = (begun.elapsed(), gateway.peak_kib());
+    let (down, after_down) = (begun.elapsed(), gateway.kib("VmHWM"));
     println!("| | time, s | peak resident memory, MiB | grown by, MiB |\n|---|---|---|---|");
     let row = |what: &str, took: Duration, peak: u64| {
         let (mib, grown) = (peak as f64 / 1024.0, (peak - before) as f64 / 1024.0);
@@ -97,39 +92,13 @@ async fn download(address: SocketAddr, id: &str) -> usize {
     }
 }
 
-impl Gateway {
-    async fn start(azure: &Running, mebibytes: usize) -> Self {
-        let files = tempfile::tempdir().unwrap();
-        let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let (address, admin) = (free(), free());
-        let config = json!({
-            "server": {"listen": [address.to_string()], "admin": {"listen": admin.to_string()}, "max_request_body_mb": mebibytes + 1},
-            "providers": {"azure": {"keys": [{
-                "name": "east", "value": "sim-key", "models": ["*"], "azure_key_config": {"endpoint": azure.base_url()},
-            }]}},
-            "governance": {"virtual_keys": [{"name": "upload", "value": KEY}]},
-        });
-        let path = files.path().join("azgate.json");
-        std::fs::write(&path, config.to_string()).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_azgate"));
-        command.args(["run", "--config"]).arg(path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let gateway = Self { child: command.spawn().unwrap(), address, _files: files };
-        while TcpStream::connect(address).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        gateway
-    }
-
-    fn peak_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        peak.trim().trim_end_matches(" kB").trim().parse().unwrap()
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+async fn start(azure: &Running, mebibytes: usize) -> Gateway {
+    let config = json!({
+        "server": {"max_request_body_mb": mebibytes + 1},
+        "providers": {"azure": {"keys": [{
+            "name": "east", "value": "sim-key", "models": ["*"], "azure_key_config": {"endpoint": azure.base_url()},
+        }]}},
+        "governance": {"virtual_keys": [{"name": "upload", "value": KEY}]},
+    });
+    Gateway::start(config).await
 }
