@@ -3,7 +3,7 @@
 
 mod words;
 
-use azgate::dialect::multipart::{Form, FormError, Multipart};
+use azgate::dialect::multipart::{Form, FormError, Kind, Multipart};
 use azgate::dialect::splice::apply;
 use azgate::dialect::{Edits, Members};
 use bytes::Bytes;
@@ -35,13 +35,13 @@ fn read<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> Result<Form, FormError> {
     form.finish()
 }
 
-/// The form with every model replaced, those in the lines of a batch too.
+/// The form with every model replaced, those in the lines of its only file too.
 fn replaced(form: &Form, members: &Members, body: &[u8]) -> Vec<u8> {
     let mut edits = Edits::new(members);
     for member in members.all("model") {
         edits.replace(member, "changed");
     }
-    for (place, _) in &form.models {
+    for (place, _) in form.only_file().map_or(&[][..], |_| &form.models) {
         edits.replace_part(place.clone(), Bytes::from_static(b"\"changed\""));
     }
     let pieces = edits.pieces(body.len() as u64);
@@ -71,14 +71,16 @@ fuzz_target!(|data: &[u8]| {
     let changed = replaced(&before, &members, &body);
     let after = read(std::iter::once(&changed[..])).expect("the edited form is one");
     assert_eq!(before.fields.len(), after.fields.len());
-    assert_eq!(before.models.len(), after.models.len());
-    assert!(after.models.iter().all(|(_, name)| name == "changed"));
-    let lines = before.fields.iter().position(|field| field.file).filter(|_| !before.models.is_empty());
-    for (place, (old, new)) in before.fields.iter().zip(&after.fields).enumerate() {
-        assert_eq!((&old.name, old.file), (&new.name, new.file));
-        if old.name == "model" && !old.file {
+    let lines = before.only_file();
+    if lines.is_some() {
+        assert_eq!(before.models.len(), after.models.len());
+        assert!(after.models.iter().all(|(_, name)| name == "changed"));
+    }
+    for (old, new) in before.fields.iter().zip(&after.fields) {
+        assert_eq!((&old.name, old.kind), (&new.name, new.kind));
+        if old.name == "model" && old.kind != Kind::File {
             assert_eq!(new.text.as_deref(), Some("changed"));
-        } else if Some(place) != lines {
+        } else if Some(old) != lines {
             let content = |range: &std::ops::Range<u64>, of: &[u8]| of[range.start as usize..range.end as usize].to_vec();
             assert_eq!(content(&old.value, &body), content(&new.value, &changed));
         }

@@ -21,6 +21,9 @@ const LONGEST_HEAD: usize = 8 * 1024;
 /// Parts of one form. A form that repeats them on purpose has more.
 const MOST_PARTS: usize = 256;
 
+/// What the file of an upload is called.
+const FILE: &str = "file";
+
 /// Where a line of a batch names its model.
 static MODEL: Place<()> = Place::noted(());
 static LINE: Place<()> = Place::object(&[("body", &Place::object(&[("model", &MODEL)]))]);
@@ -35,7 +38,10 @@ pub enum FormError {
     NoBoundary,
     #[error("the head of a part is longer than {LONGEST_HEAD} bytes")]
     HeadTooLong,
-    #[error("a part has no `Content-Disposition: form-data` with a name, or more than one")]
+    #[error(
+        "a part has no `Content-Disposition: form-data` with a name, or more than one, or parameters that not everybody \
+         reads alike"
+    )]
     NoName,
     /// To some readers that is a boundary, to others content that looks like one.
     #[error("a boundary has no line of its own, with a line end of two characters before and behind it")]
@@ -46,15 +52,24 @@ pub enum FormError {
     Unfinished,
 }
 
+/// What a part of a form is, by its file name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// It has none.
+    Text,
+    /// It has an empty one: to some servers a text, to others a file.
+    Unclear,
+    File,
+}
+
 /// One field of a form.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Field {
     pub name: String,
-    /// It is a file: it has a file name, and that is not empty. With an empty one some servers take it for a field.
-    pub file: bool,
+    pub kind: Kind,
     /// Where its content stands.
     pub value: Range<u64>,
-    /// Its text, where that is short and no file's.
+    /// Its text, where that is short and not surely a file's.
     pub text: Option<String>,
 }
 
@@ -65,7 +80,7 @@ pub struct Form {
     /// Where the first part begins, boundary included: another one may be put before it.
     pub start: u64,
     pub boundary: String,
-    /// The names of models in the lines of the first file, and where they stand; quotes included.
+    /// The names of models in the lines of the first part that has a file name, and where they stand; quotes included.
     pub models: Vec<(Range<u64>, String)>,
     /// Why those may not be all that somebody else finds there.
     pub flaw: Option<Flaw>,
@@ -99,7 +114,7 @@ pub struct Multipart {
     start: u64,
     text: Vec<u8>,
     lines: Places<()>,
-    /// Where the file begins whose lines are read.
+    /// Where the content begins whose lines are read.
     lines_from: Option<u64>,
 }
 
@@ -254,12 +269,16 @@ impl Multipart {
         let head = String::from_utf8_lossy(&self.window[..head_end]).into_owned();
         let Disposition { name, filename } = disposition(&head).ok_or(FormError::NoName)?;
         let start = self.position(head_end + 4);
-        if filename.is_some() && self.lines_from.is_none() {
+        let kind = match filename.as_deref() {
+            None => Kind::Text,
+            Some("") => Kind::Unclear,
+            Some(_) => Kind::File,
+        };
+        if kind != Kind::Text && self.lines_from.is_none() {
             self.lines_from = Some(start);
         }
-        let file = filename.is_some_and(|filename| !filename.is_empty());
         self.text.clear();
-        self.fields.push(Field { name, file, value: start..start, text: None });
+        self.fields.push(Field { name, kind, value: start..start, text: None });
         Ok(())
     }
 
@@ -267,7 +286,7 @@ impl Multipart {
     fn content(&mut self, count: usize) {
         let Some(field) = self.fields.last() else { return };
         let part = &self.window[..count];
-        if !field.file {
+        if field.kind != Kind::File {
             let room = (LONGEST_TEXT + 1).saturating_sub(self.text.len());
             self.text.extend_from_slice(&part[..count.min(room)]);
         }
@@ -280,7 +299,7 @@ impl Multipart {
         let end = self.position(in_window);
         let Some(field) = self.fields.last_mut() else { return };
         field.value.end = end;
-        if !field.file && self.text.len() <= LONGEST_TEXT {
+        if field.kind != Kind::File && self.text.len() <= LONGEST_TEXT {
             field.text = String::from_utf8(std::mem::take(&mut self.text)).ok();
         }
     }
@@ -309,7 +328,8 @@ impl Form {
                 raw,
             })
         };
-        let found: Vec<Member> = self.fields.iter().filter(|field| !field.file).filter_map(member).collect();
+        let found: Vec<Member> =
+            self.fields.iter().filter(|field| field.kind != Kind::File).filter_map(member).collect();
         let count = found.len();
         Members::new(found, count, 0)
     }
@@ -320,9 +340,12 @@ impl Form {
         format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{text}\r\n").into()
     }
 
-    /// How many files there are.
-    pub fn files(&self) -> usize {
-        self.fields.iter().filter(|field| field.file).count()
+    /// The file, where no other part could be taken for it: neither one with an empty file name, nor one that is called
+    /// like the only file of an upload. Its lines are those that were read.
+    pub fn only_file(&self) -> Option<&Field> {
+        let could_be = |field: &&Field| field.kind != Kind::Text || field.name.eq_ignore_ascii_case(FILE);
+        let mut found = self.fields.iter().filter(could_be);
+        found.next().filter(|field| field.kind == Kind::File && found.next().is_none())
     }
 }
 

@@ -78,8 +78,10 @@ fn of_batch(
     snapshot: &Snapshot,
 ) -> Result<(Target, Label), Refusal> {
     let refuse = |message: String| Refusal::new(400, "bad_request", message).param("file");
-    if form.files() != 1 {
-        return Err(refuse("a form with the purpose `batch` must have exactly one file".to_owned()));
+    if form.only_file().is_none() {
+        let message = "a form with the purpose `batch` must have exactly one file, with a file name, and no other part that \
+                       could be taken for it";
+        return Err(refuse(message.to_owned()));
     }
     if let Some(flaw) = form.flaw {
         return Err(refuse(flaw.to_string()));

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::body;
 use super::errors::Refusal;
-use crate::dialect::multipart::Multipart;
+use crate::dialect::multipart::{Kind, Multipart};
 
 /// Fields that are no texts, whatever the form says.
 const TYPED: [&str; 5] = ["stream", "n", "partial_images", "temperature", "output_compression"];
@@ -40,7 +40,7 @@ pub fn read(headers: &HeaderMap, bytes: &[u8]) -> (Result<Map<String, Value>, Re
     let (mut map, mut files) = (Map::new(), Vec::new());
     for field in form.fields {
         let content = &bytes[field.value.start as usize..field.value.end as usize];
-        if field.file {
+        if field.kind == Kind::File {
             let name = file_name(bytes, field.value.start as usize);
             files.push(File { field: field.name, name, content: content.to_vec() });
         } else {

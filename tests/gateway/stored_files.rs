@@ -144,6 +144,8 @@ async fn a_model_of_a_batch_cannot_be_hidden() {
         (file(hidden) + &part("name=Purpose", "batch"), 400),
         (part("name=x; filename=x", allowed) + &file(hidden) + &batch, 400),
         (part("name=file; filename=\"\"", hidden) + &batch, 400),
+        (part("name=x; filename=\"\"", allowed) + &file(hidden) + &batch, 400),
+        (file(allowed) + &part("name=File", hidden) + &batch, 400),
         (file(&line(r#""mod\u0065l":"gpt-4o","model":"dotted""#)) + &batch, 400),
         (file(&format!("{allowed}\n,\n{hidden}")) + &batch, 400),
         (file(allowed) + "--b0und--x\r\n" + &file(hidden) + &batch, 400),

@@ -5,11 +5,11 @@ const LONGEST_BOUNDARY: usize = 70;
 
 /// The boundary that a content type names.
 pub(super) fn boundary(content_type: &str) -> Option<String> {
-    let (media, parameters) = content_type.split_once(';')?;
+    let (media, text) = content_type.split_once(';')?;
     if !media.trim().eq_ignore_ascii_case("multipart/form-data") {
         return None;
     }
-    let boundary = parameter(parameters, "boundary")?;
+    let boundary = once(&parameters(text)?, "boundary")?.cloned()?;
     let fits =
         (1..=LONGEST_BOUNDARY).contains(&boundary.len()) && boundary.bytes().all(|byte| (b' '..0x7f).contains(&byte));
     fits.then_some(boundary)
@@ -22,7 +22,7 @@ pub(super) struct Disposition {
 }
 
 /// `None` as well where two readers could find two names: more than one of these headers, one that goes on in a second line, a
-/// line that ends otherwise than the others, a name that is given twice or in two ways.
+/// line that ends otherwise than the others, a name that is given twice or in two ways, parameters that some would pass over.
 pub(super) fn disposition(head: &str) -> Option<Disposition> {
     let lines = || head.split("\r\n");
     if lines().any(|line| line.starts_with([' ', '\t']) || line.contains(['\r', '\n', '\0'])) {
@@ -38,39 +38,49 @@ pub(super) fn disposition(head: &str) -> Option<Disposition> {
     if !kind.trim().eq_ignore_ascii_case("form-data") {
         return None;
     }
-    let all = parameters(text);
-    let value = |wanted: &str| {
-        let mut values = all.iter().filter(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value);
-        (values.next().cloned(), values.next().is_some())
-    };
-    let ((Some(name), false), (None, false)) = (value("name"), value("name*")) else { return None };
-    let filename = value("filename*").0.or(value("filename").0);
-    Some(Disposition { name, filename })
+    let all = parameters(text)?;
+    if once(&all, "name*")?.is_some() {
+        return None;
+    }
+    let name = once(&all, "name")?.cloned()?;
+    let (plain, encoded) = (once(&all, "filename")?, once(&all, "filename*")?);
+    Some(Disposition { name, filename: encoded.or(plain).cloned() })
 }
 
-/// One of the parameters `a=b; c="d"`.
-fn parameter(text: &str, wanted: &str) -> Option<String> {
-    parameters(text).into_iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value)
+/// The value of a parameter that may be given once; `None` when it is given more often.
+fn once<'a>(all: &'a [(String, String)], wanted: &str) -> Option<Option<&'a String>> {
+    let mut values = all.iter().filter(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value);
+    let first = values.next();
+    values.next().is_none().then_some(first)
 }
 
-/// The parameters `a=b; c="d"`, up to the first that is none.
-fn parameters(mut text: &str) -> Vec<(String, String)> {
+/// The parameters `a=b; c="d"`; `None` when the text has anything else.
+fn parameters(mut text: &str) -> Option<Vec<(String, String)>> {
+    let blank = [' ', '\t'];
     let mut found = Vec::new();
     loop {
         text = text.trim_start_matches([';', ' ', '\t']);
-        let Some((name, rest)) = text.split_once('=') else { return found };
+        if text.is_empty() {
+            return Some(found);
+        }
+        let (name, rest) = text.split_once('=')?;
+        let name = name.trim_matches(blank);
+        if name.is_empty() || name.contains([';', '"', ' ', '\t']) {
+            return None;
+        }
+        let rest = rest.trim_start_matches(blank);
         let (value, rest) = match rest.strip_prefix('"') {
-            Some(quoted) => match quoted_text(quoted) {
-                Some(quoted) => quoted,
-                None => return found,
-            },
+            Some(quoted) => quoted_text(quoted)?,
             None => {
                 let end = rest.find(';').unwrap_or(rest.len());
-                (rest[..end].trim().to_owned(), &rest[end..])
+                (rest[..end].trim_matches(blank).to_owned(), &rest[end..])
             }
         };
-        found.push((name.trim().to_owned(), value));
-        text = rest;
+        text = rest.trim_start_matches(blank);
+        if !(text.is_empty() || text.starts_with(';')) {
+            return None;
+        }
+        found.push((name.to_owned(), value));
     }
 }
 

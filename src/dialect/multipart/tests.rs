@@ -33,7 +33,7 @@ fn read(bytes: &[u8], sizes: &[usize]) -> Result<Form, FormError> {
 impl Form {
     /// The last field of that name which is no file.
     fn text(&self, name: &str) -> Option<&str> {
-        self.fields.iter().rev().find(|field| field.name == name && !field.file)?.text.as_deref()
+        self.fields.iter().rev().find(|field| field.name == name && field.kind != Kind::File)?.text.as_deref()
     }
 }
 
@@ -41,7 +41,7 @@ impl Form {
 fn fields_are_found_where_they_stand() {
     let bytes = form();
     let form = read(&bytes, &[usize::MAX]).unwrap();
-    let names: Vec<_> = form.fields.iter().map(|field| (field.name.as_str(), field.file)).collect();
+    let names: Vec<_> = form.fields.iter().map(|field| (field.name.as_str(), field.kind == Kind::File)).collect();
     assert_eq!(names, [("purpose", false), ("file", true), ("image", true), ("model", false), ("model", false)]);
     assert_eq!((form.text("purpose"), form.text("model"), form.text("file")), (Some("batch"), Some("azure/img"), None));
     let content = |index: usize| &bytes[form.fields[index].value.start as usize..form.fields[index].value.end as usize];
@@ -98,9 +98,13 @@ fn a_form_may_begin_at_once() {
 
 #[test]
 fn what_is_no_form_is_said_to_be_none() {
-    for wrong in
-        ["application/json", "multipart/form-data", "multipart/form-data; boundary=", "multipart/mixed; boundary=x"]
-    {
+    for wrong in [
+        "application/json",
+        "multipart/form-data",
+        "multipart/form-data; boundary=",
+        "multipart/mixed; boundary=x",
+        "multipart/form-data; boundary=a; boundary=b",
+    ] {
         assert_eq!(Multipart::new(wrong).err(), Some(FormError::NoBoundary), "{wrong}");
     }
     let long = format!("--a b\r\nX: {}", "x".repeat(LONGEST_HEAD));
@@ -129,6 +133,12 @@ fn a_part_has_one_name_to_whoever_reads_it() {
         "name=x\r\nContent-Disposition: form-data; name=model",
         "name=x\r\nX: y\nContent-Disposition: form-data; name=model",
         "name=x;\r\n name=model",
+        "name=x; filename=a; filename=\"\"",
+        "name=x; filename=\"a; name=model",
+        "name=\"x\"y; filename=a",
+        "name=\"x\" name=model",
+        "name=x; y; name=model",
+        "name=x; =y",
     ] {
         let bytes = format!("--a b\r\nContent-Disposition: form-data; {head}\r\n\r\n1\r\n--a b--\r\n");
         assert_eq!(read(bytes.as_bytes(), &[usize::MAX]).err(), Some(FormError::NoName), "{head}");
@@ -152,7 +162,27 @@ fn a_field_that_some_servers_would_read_is_not_passed_over() {
     let members = form.members(&["model"]);
     let models: Vec<_> = members.all("model").map(|member| &member.raw[..]).collect();
     assert_eq!(models, [&b"\"mine\""[..], b"null", b"\"third\""]);
-    assert_eq!((members.look_alikes("model").count(), form.files()), (1, 1));
+    assert_eq!(members.look_alikes("model").count(), 1);
+}
+
+#[test]
+fn a_file_is_the_only_one_where_no_other_part_could_be_taken_for_it() {
+    let only = |heads: &[&str]| {
+        let part = |head: &&str| format!("--a b\r\nContent-Disposition: form-data; {head}\r\n\r\n1\r\n");
+        let form = read((heads.iter().map(part).collect::<String>() + "--a b--").as_bytes(), &[usize::MAX]).unwrap();
+        form.only_file().is_some()
+    };
+    assert!(only(&["name=purpose", "name = file ;filename = \"a\" ;", "name=model"]));
+    for heads in [
+        &["name=purpose"][..],
+        &["name=file"],
+        &["name=file; filename=\"\""],
+        &["name=file; filename=a", "name=x; filename=a"],
+        &["name=x; filename=\"\"", "name=file; filename=a"],
+        &["name=File", "name=file; filename=a"],
+    ] {
+        assert!(!only(heads), "{heads:?}");
+    }
 }
 
 #[test]
