@@ -377,10 +377,11 @@ async fn what_cannot_be_translated_is_refused_by_its_name() {
 
 #[tokio::test]
 async fn errors_of_an_upstream_are_in_the_callers_dialect() {
-    let (_azure, gateway) = gateway().await;
     for (status, kind) in
         [(400, "invalid_request_error"), (429, "rate_limit_error"), (500, "api_error"), (503, "overloaded_error")]
     {
+        // One for each: a throttled key takes no request for a moment.
+        let (_azure, gateway) = self::gateway().await;
         let fault = format!("status={status}; message=said by Azure");
         let body = messages("gpt", "x", json!({})).to_string();
         let answer = gateway.post("/v1/messages", &[("x-sim-fault", &fault)], body).await;
@@ -392,8 +393,7 @@ async fn errors_of_an_upstream_are_in_the_callers_dialect() {
         );
         assert!(error["error"]["message"].as_str().unwrap().contains("said by Azure"), "{error}");
     }
-    // The key has failed often by now.
-    let (_azure, gateway) = self::gateway().await;
+    let (_azure, gateway) = gateway().await;
     let filtered = post(&gateway, "/v1/messages", &messages("gpt-chat", "[[filter-prompt]]", json!({}))).await;
     assert_eq!((filtered.status, &filtered.json()["error"]["type"]), (400, &json!("invalid_request_error")));
     let own = gateway.chat(&with(chat("x", json!({})), json!({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://x"}}]}]}))).await;
