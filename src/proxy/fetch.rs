@@ -57,7 +57,7 @@ impl Lane<'_> {
             }
             more = self.in_time(candidate, pin!(exchange.read(&mut read))).await?.map_err(Refusal::from)?;
         }
-        exchange.end(self.connections).await;
+        exchange.end(self.connections);
         Ok(super::relay::joined(read))
     }
 

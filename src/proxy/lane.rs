@@ -184,7 +184,7 @@ impl Lane<'_> {
             // What takes longer is closed instead.
             let _ = timeout(LEAVING, drain).await;
         }
-        exchange.end(self.connections).await;
+        exchange.end(self.connections);
     }
 
     /// There is no other attempt: what the last one left is the caller's.

@@ -126,7 +126,7 @@ impl Relay<'_> {
                 return self.pass_on(exchange, head, rope, editable).await;
             }
         }
-        exchange.end(self.connections).await;
+        exchange.end(self.connections);
         if let Some(foreign) = foreign::of(&self.route, &head, &rope) {
             return self.foreign(&head, foreign?).await;
         }
@@ -223,7 +223,7 @@ impl Relay<'_> {
             more = self.read(&mut exchange, &mut chunks).await.map_err(|stop| self.cut(stop))?;
         }
         self.reply.usage = meter.and_then(|meter| meter.finish(Vec::new()).1);
-        exchange.end(self.connections).await;
+        exchange.end(self.connections);
         self.settle().await;
         self.end().await
     }

@@ -57,11 +57,11 @@ pub async fn relay(relay: &mut Relay<'_>, mut exchange: upstream::Exchange, head
     let ended = match ending {
         // What said that it is complete is complete, whatever becomes of its connection afterwards.
         Err(Ending::Failed { .. }) if transform.progress().ended => {
-            exchange.end(relay.connections).await;
+            exchange.end(relay.connections);
             None
         }
         Ok(()) => {
-            exchange.end(relay.connections).await;
+            exchange.end(relay.connections);
             if transform.progress().error.is_some() {
                 relay.metrics.stream_failure("error_event");
                 relay.reply.stream_failure = Some("error_event");

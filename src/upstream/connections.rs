@@ -1,4 +1,4 @@
-//! Pingora's pools of connections, and which protocol a connection speaks: HTTP/2 where the host's rules allow it and
+//! The connections of one process: new ones, and those that wait for another exchange; and which protocol a connection speaks: HTTP/2 where the host's rules allow it and
 //! the server chose it by ALPN (RFC 7301), else HTTP/1.1.
 
 use std::net::SocketAddr;
@@ -12,20 +12,22 @@ use pingora::protocols::http::client::HttpSession;
 use pingora::protocols::http::v2::client::Http2Session;
 use pingora::server::configuration::ServerConf;
 use pingora::time::timeout;
-use pingora::upstreams::peer::{HttpPeer, Peer};
+use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::fault::{Fault, brief};
-use super::host::{Host, IDLE};
+use super::host::{Host, IDLE, Way};
+use super::idle::Idle;
 use super::race::race;
 
 /// How long the connection to one address is waited for before the next is tried as well (RFC 8305, section 8).
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// The pools of one process.
+/// Pingora makes the connections and keeps those over HTTP/2.
 pub struct Connections {
     connector: Connector,
+    idle: Arc<Idle>,
 }
 
 /// A connection, or one stream of one, ready for a request.
@@ -37,7 +39,7 @@ pub(super) enum Line {
 /// A line and where it came from.
 pub(super) struct Opened {
     pub line: Line,
-    pub peer: Arc<HttpPeer>,
+    pub way: Arc<Way>,
     /// It had served another exchange before.
     pub reused: bool,
     /// Its place among the exchanges that the host may have in progress.
@@ -46,7 +48,8 @@ pub(super) struct Opened {
 
 impl Connections {
     pub fn new(conf: &ServerConf) -> Self {
-        Self { connector: Connector::new(Some(ConnectorOptions::from_server_conf(conf))) }
+        let connector = Connector::new(Some(ConnectorOptions::from_server_conf(conf)));
+        Self { connector, idle: Arc::default() }
     }
 
     /// A pooled line, or a new one. `fresh` forbids pooled ones. Room among the exchanges in progress, the look-up of the
@@ -64,48 +67,48 @@ impl Connections {
         };
         let addresses = timeout(left(), host.addresses()).await.map_err(|_| host.unresolved())??;
         if !fresh && let Some(first) = addresses.first() {
-            let peer = host.peer(*first);
-            if let Some(line) = self.pooled(&peer).await {
-                return Ok(Opened { line, peer, reused: true, room });
+            let way = host.way(*first, &self.idle);
+            if let Some(line) = self.pooled(&way).await {
+                return Ok(Opened { line, way, reused: true, room });
             }
         }
         let connecting = race(addresses, HEAD_START, |address| self.connect(host, address));
         match timeout(left(), connecting).await {
-            Ok(Some(connected)) => connected.map(|(line, peer)| Opened { line, peer, reused: false, room }),
+            Ok(Some(connected)) => connected.map(|(line, way)| Opened { line, way, reused: false, room }),
             Ok(None) | Err(_) => Err(late(host)),
         }
     }
 
-    async fn connect(&self, host: &Host, address: SocketAddr) -> Result<(Line, Arc<HttpPeer>), Fault> {
-        let peer = host.peer(address);
+    async fn connect(&self, host: &Host, address: SocketAddr) -> Result<(Line, Arc<Way>), Fault> {
+        let way = host.way(address, &self.idle);
         // Boxed for the sake of every task that holds it: connecting is rare, and its state is large.
-        let line = match Box::pin(self.connector.new_http_session::<HttpPeer, ()>(&peer)).await {
+        let line = match Box::pin(self.connector.new_http_session::<HttpPeer, ()>(&way.peer)).await {
             Ok(HttpSession::H1(session)) => Line::Http1(session.into_inner()),
             Ok(HttpSession::H2(session)) => Line::Http2(Box::new(session)),
             Ok(HttpSession::Custom(())) => return Err(late(host)),
             Err(error) if is_timeout(&error) => return Err(late(host)),
             Err(error) => return Err(Fault::Connect { host: host.authority.clone(), cause: brief(&error) }),
         };
-        host.connected(address, &peer);
-        Ok((line, peer))
+        host.connected(&way);
+        Ok((line, way))
     }
 
-    async fn pooled(&self, peer: &HttpPeer) -> Option<Line> {
-        if peer.options.alpn.get_max_http_version() == 2 {
+    async fn pooled(&self, way: &Way) -> Option<Line> {
+        if way.peer.options.alpn.get_max_http_version() == 2 {
             // A pooled connection that turns out to be closing is no reason to fail.
-            if let Ok(Some(session)) = self.connector.reused_http_session(peer).await {
+            if let Ok(Some(session)) = self.connector.reused_http_session(&way.peer).await {
                 return Some(Line::Http2(Box::new(session)));
             }
         }
-        self.connector.transport().reused_stream(peer).await.map(Line::Http1)
+        way.waiting.take().map(Line::Http1)
     }
 
-    pub(super) fn give_back_http1(&self, stream: Stream, peer: &HttpPeer) {
-        self.connector.transport().release_stream(stream, peer.reuse_hash(), Some(IDLE));
+    pub(super) fn give_back_http1(&self, stream: Stream, way: &Way) {
+        self.idle.put(&way.waiting, stream);
     }
 
-    pub(super) fn give_back_http2(&self, session: Http2Session, peer: &HttpPeer) {
-        self.connector.release_http_session(session, peer, Some(IDLE));
+    pub(super) fn give_back_http2(&self, session: Http2Session, way: &Way) {
+        self.connector.release_http_session(session, &way.peer, Some(IDLE));
     }
 }
 

@@ -7,12 +7,11 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::time::timeout;
-use pingora::upstreams::peer::HttpPeer;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::connections::{Connections, Line, Opened};
 use super::fault::Fault;
-use super::host::Host;
+use super::host::{Host, Way};
 use super::http1::Http1;
 use super::http2::Http2;
 use super::segment::Segment;
@@ -38,7 +37,7 @@ pub struct Limits {
 /// An exchange whose request is out. Dropping it closes the connection, or resets the stream.
 pub struct Exchange {
     wire: Wire,
-    peer: Arc<HttpPeer>,
+    way: Arc<Way>,
     /// Whether the connection had served another exchange before.
     pub reused: bool,
     limits: Limits,
@@ -64,8 +63,7 @@ impl Exchange {
         limits: Limits,
         fresh: bool,
     ) -> Result<Self, (Fault, bool)> {
-        let Opened { line, peer, reused, room } =
-            connections.open(host, fresh).await.map_err(|fault| (fault, false))?;
+        let Opened { line, way, reused, room } = connections.open(host, fresh).await.map_err(|fault| (fault, false))?;
         let wire = match line {
             Line::Http1(stream) => {
                 let begun = Http1::begin(stream, head, body, limits.write).await;
@@ -74,12 +72,12 @@ impl Exchange {
             Line::Http2(session) => match Http2::begin(session, head, body, limits.write).await {
                 Ok(begun) => Wire::Http2(Box::new(begun)),
                 Err((fault, session)) => {
-                    connections.give_back_http2(session, &peer);
+                    connections.give_back_http2(session, &way);
                     return Err((fault, reused));
                 }
             },
         };
-        Ok(Self { wire, peer, reused, limits, _room: room, broken: None })
+        Ok(Self { wire, way, reused, limits, _room: room, broken: None })
     }
 
     /// The head of the final answer.
@@ -124,14 +122,14 @@ impl Exchange {
     }
 
     /// Puts the connection back for others when the answer was read to its end, and closes it otherwise.
-    pub async fn end(self, connections: &Connections) {
+    pub fn end(self, connections: &Connections) {
         match self.wire {
             Wire::Http1(wire) => {
-                if let Some(stream) = wire.end().await {
-                    connections.give_back_http1(stream, &self.peer);
+                if let Some(stream) = wire.end() {
+                    connections.give_back_http1(stream, &self.way);
                 }
             }
-            Wire::Http2(wire) => connections.give_back_http2(wire.end(), &self.peer),
+            Wire::Http2(wire) => connections.give_back_http2(wire.end(), &self.way),
         }
     }
 }

@@ -13,6 +13,7 @@ use pingora::utils::tls::{WrappedX509, parse_x509};
 use tokio::sync::Semaphore;
 
 use super::address::{Address, Unresolvable};
+use super::idle::{Idle, Shelf};
 use crate::base::certificate;
 use crate::base::endpoint::{Endpoint, Scheme};
 
@@ -57,8 +58,15 @@ pub struct Host {
     rules: Rules,
     address: Address,
     room: Arc<Semaphore>,
-    /// The peer for the address in use; a peer is costly to build, and there is nearly always one.
-    peer: ArcSwapOption<(SocketAddr, Arc<HttpPeer>)>,
+    /// The way that was taken last. One is costly to build, and there is nearly always one.
+    way: ArcSwapOption<Way>,
+}
+
+/// How one address of a host is connected to, and the connections to it that wait.
+pub(super) struct Way {
+    address: SocketAddr,
+    pub peer: HttpPeer,
+    pub waiting: Arc<Shelf>,
 }
 
 impl Rules {
@@ -92,7 +100,7 @@ impl Host {
             endpoint,
             rules,
             address,
-            peer: ArcSwapOption::empty(),
+            way: ArcSwapOption::empty(),
         }
     }
 
@@ -119,16 +127,22 @@ impl Host {
     }
 
     /// A new connection stands, so this address is tried first from now on.
-    pub(super) fn connected(&self, address: SocketAddr, peer: &Arc<HttpPeer>) {
-        self.address.worked(address);
-        self.peer.store(Some(Arc::new((address, Arc::clone(peer)))));
+    pub(super) fn connected(&self, way: &Arc<Way>) {
+        self.address.worked(way.address);
+        self.way.store(Some(Arc::clone(way)));
     }
 
-    pub(super) fn peer(&self, address: SocketAddr) -> Arc<HttpPeer> {
-        match self.peer.load().as_ref().filter(|known| known.0 == address) {
-            Some(known) => Arc::clone(&known.1),
-            None => Arc::new(self.build_peer(address)),
+    pub(super) fn way(&self, address: SocketAddr, idle: &Idle) -> Arc<Way> {
+        let known = self.way.load();
+        if let Some(known) = known.as_ref().filter(|known| known.address == address) {
+            return Arc::clone(known);
         }
+        let peer = self.build_peer(address);
+        let way = Arc::new(Way { address, waiting: idle.shelf(peer.reuse_hash()), peer });
+        if known.is_none() {
+            self.way.store(Some(Arc::clone(&way)));
+        }
+        way
     }
 
     /// The peer for a probe, which puts the address in itself.
@@ -175,8 +189,6 @@ impl Host {
 
 #[cfg(test)]
 mod tests {
-    use pingora::upstreams::peer::Peer;
-
     use super::*;
     use crate::upstream::{Directory, Reach};
 
@@ -192,7 +204,7 @@ mod tests {
                 certificates: pem.map(|pem| certificates(pem).unwrap()),
             };
             let host = Host::new(Endpoint::https("a.example"), address.clone(), rules);
-            host.peer("127.0.0.1:443".parse().unwrap()).reuse_hash()
+            host.way("127.0.0.1:443".parse().unwrap(), &Idle::default()).peer.reuse_hash()
         };
         let authority = || rcgen::generate_simple_self_signed(["ca.example".to_owned()]).unwrap().cert.pem();
         let (one, other) = (authority(), authority());

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
+use futures_util::FutureExt;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Stream;
 use pingora::protocols::http::v1::client::{HttpSession, http_req_header_to_wire};
@@ -66,13 +67,13 @@ impl Http1 {
     }
 
     /// The connection, when another exchange may use it; it is closed otherwise.
-    pub(super) async fn end(mut self) -> Option<Stream> {
-        if self.cut_short || !self.session.is_body_done() {
-            self.session.shutdown().await;
-            return None;
+    pub(super) fn end(mut self) -> Option<Stream> {
+        if !self.cut_short {
+            self.session.respect_keepalive();
+            // Nothing is waited for where the connection is to be kept, nor should anybody wait where it is not.
+            return self.session.reuse().now_or_never().flatten();
         }
-        self.session.respect_keepalive();
-        self.session.reuse().await
+        None
     }
 }
 

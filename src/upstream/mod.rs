@@ -1,5 +1,5 @@
-//! Hosts that answers come from: their addresses, their TLS rules, and one exchange with them over Pingora's pools of
-//! connections. Knows nothing of Azure, of callers, or of what the bytes mean.
+//! Hosts that answers come from: their addresses, their TLS rules, and one exchange with them over
+//! connections that are used again. Knows nothing of Azure, of callers, or of what the bytes mean.
 
 mod address;
 mod connections;
@@ -11,6 +11,7 @@ mod fault;
 mod host;
 mod http1;
 mod http2;
+mod idle;
 mod probe;
 mod race;
 mod reach;
