@@ -7,6 +7,7 @@ pub mod globs;
 pub mod ids;
 mod key_set;
 mod label;
+pub mod limit;
 pub mod secret;
 
 pub use dial::Dial;

@@ -4,8 +4,10 @@
 //! costs one look-up however many aliases and keys there are. Only names that nobody configured are matched against
 //! the keys' lists, and those are grouped, so that a thousand keys with the same lists are one match.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 use std::sync::Arc;
+
+use foldhash::{HashMap, HashMapExt};
 
 use super::deployment::{Deployment, Family};
 use crate::base::globs::Globs;
@@ -104,7 +106,7 @@ impl Catalog {
                 model: model.to_owned(),
             });
         }
-        let owner = self.claimed.get(lower(requested).as_str()).copied();
+        let owner = self.claimed.get(&*lower(requested)).copied();
         let found = match owner {
             Some(provider) => self.within(provider, requested),
             None => Self::preferred(&self.providers).find_map(|provider| self.within(provider, requested)),
@@ -115,7 +117,7 @@ impl Catalog {
     /// The deployment that `model` stands for on a key: its alias, else the name itself.
     pub fn deployment(&self, provider: usize, key: usize, model: &str) -> Deployment {
         let names = &self.providers[provider].names;
-        match names.keys[key].aliases.get(lower(model).as_str()) {
+        match names.keys[key].aliases.get(&*lower(model)) {
             Some(deployment) => deployment.clone(),
             None => names.literal(model),
         }
@@ -157,7 +159,7 @@ impl Catalog {
 
     fn within<'a>(&self, index: usize, model: &'a str) -> Option<Resolved<'a>> {
         let provider = &self.providers[index];
-        let (keys, label) = match provider.known.get(lower(model).as_str()) {
+        let (keys, label) = match provider.known.get(&*lower(model)) {
             Some(known) => (known.keys.clone(), known.label.clone()),
             None => (provider.matching(model), self.other.clone()),
         };
@@ -241,8 +243,11 @@ impl KeyNames {
     }
 }
 
-fn lower(name: &str) -> String {
-    name.to_ascii_lowercase()
+fn lower(name: &str) -> Cow<'_, str> {
+    match name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        true => name.to_ascii_lowercase().into(),
+        false => name.into(),
+    }
 }
 
 #[cfg(test)]

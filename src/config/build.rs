@@ -4,7 +4,7 @@ mod limits;
 
 pub use limits::prices;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
@@ -300,7 +300,7 @@ fn key_names(key: &file::Key, only: Option<Family>) -> KeyNames {
         let deployment = KeyNames::alias(&alias.model_id, family, api, name, alias.model_name.as_deref());
         (name.to_ascii_lowercase().into(), deployment)
     };
-    let aliases: HashMap<Box<str>, _> = key.aliases.iter().map(alias).collect();
+    let aliases = key.aliases.iter().map(alias).collect();
     let spelled = key.aliases.names().chain(key.models.literals()).map(Arc::from).collect();
     KeyNames {
         name: key.name.as_str().into(),

@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memmem;
+
 use super::Dialect;
 use super::path::{Segments, decode, decode_segments};
 
@@ -73,7 +75,9 @@ impl Unrouted {
 /// Finds the operation of a path without its query.
 pub fn classify<'a>(method: &str, path: &'a str) -> Result<Route<'a>, Unrouted> {
     let mut segments = Segments::new(path);
-    if segments.clone().any(|segment| matches!(segment, "." | "..")) {
+    // Hardly any path has a segment that begins with a dot.
+    let may_have_dots = segments.rest().starts_with('.') || memmem::find(path.as_bytes(), b"/.").is_some();
+    if may_have_dots && segments.clone().any(|segment| matches!(segment, "." | "..")) {
         let anthropic = segments.peek() == Some("anthropic");
         return Err(Unrouted::NotFound(if anthropic { Dialect::Anthropic } else { Dialect::OpenAi }));
     }

@@ -39,8 +39,11 @@ impl<'a> Iterator for Segments<'a> {
     type Item = &'a str;
 
     fn next(&mut self) -> Option<&'a str> {
-        let (segment, rest) = self.rest.split_once('/').unwrap_or((self.rest, ""));
-        self.rest = rest.trim_start_matches('/');
+        let (segment, rest) = match memchr(b'/', self.rest.as_bytes()) {
+            Some(end) => (&self.rest[..end], self.rest[end..].trim_start_matches('/')),
+            None => (self.rest, ""),
+        };
+        self.rest = rest;
         (!segment.is_empty()).then_some(segment)
     }
 }

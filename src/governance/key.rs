@@ -1,9 +1,9 @@
 //! Virtual keys: looked up by the SHA-256 of what the caller presents, so that no plaintext key is kept in memory.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};

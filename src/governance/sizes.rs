@@ -1,11 +1,11 @@
 //! How many tokens each model usually answers with, learned from its answers: what a request that sets no limit of its
 //! own is expected to use.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
+use foldhash::HashMap;
 
 /// Expected of a model that has not answered yet.
 const UNKNOWN: u64 = 1_000;

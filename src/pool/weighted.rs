@@ -4,12 +4,12 @@
 //! per set of candidates; a request then takes the next ticket from an atomic counter. Any run of tickets as long as
 //! the cycle holds every key exactly in proportion to its weight, whatever the number of threads that draw.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use foldhash::HashMap;
 
 use super::affinity::Shares;
 use crate::base::KeySet;

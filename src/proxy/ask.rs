@@ -38,20 +38,21 @@ impl Lane<'_> {
         };
         let mut prepared = self.prepare(candidate, credential.as_ref(), Recall::Own).await?;
         let mut asked = self.ask(candidate, &prepared, waiting).await?;
-        if asked.as_ref().is_ok_and(|answered| answered.head.status == StatusCode::UNAUTHORIZED)
+        if asked.as_ref().is_ok_and(|answered| answered.head().status == StatusCode::UNAUTHORIZED)
             && let Some(other) = self.other_token(candidate, credential.as_ref()).await?
         {
             credential = Some(other);
             prepared = self.prepare(candidate, credential.as_ref(), Recall::Own).await?;
             asked = self.ask_instead(candidate, &prepared, asked).await?;
         }
-        let unread = |answered: &Answered| judge::reasoning_is_unreadable(answered.head.status, &answered.words());
+        let unread =
+            |answered: &Box<Answered>| judge::reasoning_is_unreadable(answered.head().status, &answered.words());
         if prepared.reasoning.kept > 0 && asked.as_ref().is_ok_and(unread) {
             prepared = self.prepare(candidate, credential.as_ref(), Recall::Nothing).await?;
             asked = self.ask_instead(candidate, &prepared, asked).await?;
         }
         Ok(match asked {
-            Ok(answered) => (judge::answer(&answered.head, &answered.words()), Left::Answer(Box::new(answered))),
+            Ok(answered) => (judge::answer(answered.head(), &answered.words()), Left::Answer(answered)),
             Err(fault) => (judge::failure(&fault), Left::Refusal(Box::new(fault.into()))),
         })
     }
@@ -70,10 +71,10 @@ impl Lane<'_> {
         &mut self,
         candidate: &Candidate,
         prepared: &Prepared,
-        before: Result<Answered, Fault>,
-    ) -> Result<Result<Answered, Fault>, Stop> {
+        before: Result<Box<Answered>, Fault>,
+    ) -> Result<Result<Box<Answered>, Fault>, Stop> {
         if let Ok(answered) = before {
-            self.leave(Left::Answer(Box::new(answered))).await;
+            self.leave(Left::Answer(answered)).await;
         }
         let waiting = candidate.key.memory.latency.wait();
         self.ask(candidate, prepared, waiting).await
@@ -100,7 +101,7 @@ impl Lane<'_> {
         candidate: &Candidate,
         prepared: &Prepared,
         waiting: Waiting,
-    ) -> Result<Result<Answered, Fault>, Stop> {
+    ) -> Result<Result<Box<Answered>, Fault>, Stop> {
         // A connection that was used before may close under a request, and nobody knows then whether that was taken.
         let mut fresh = Form::is_sent_once(self.form.operation);
         loop {
@@ -117,8 +118,8 @@ impl Lane<'_> {
             match answered {
                 Ok(answered) => {
                     drop(waiting);
-                    self.note(candidate, judge::outcome(answered.head.status), begun, Some(&answered.head));
-                    judge::learn(candidate, &answered.head, begun.elapsed());
+                    self.note(candidate, judge::outcome(answered.head().status), begun, Some(answered.head()));
+                    judge::learn(candidate, answered.head(), begun.elapsed());
                     return Ok(Ok(answered));
                 }
                 Err((fault, reused)) => {
@@ -150,26 +151,25 @@ async fn exchange(
     candidate: &Candidate,
     prepared: &Prepared,
     fresh: bool,
-) -> Result<Answered, (Fault, bool)> {
+) -> Result<Box<Answered>, (Fault, bool)> {
     let limits = candidate.provider.timeouts.exchange;
     let host = &candidate.key.host;
     let begun = upstream::Exchange::begin(connections, host, &prepared.head, prepared.body.clone(), limits, fresh);
     let mut exchange = begun.await?;
     // An answer that had begun was worked on: its connection is no reason to ask again.
-    let head = exchange.head().await.map_err(|fault| (fault, exchange.reused))?;
+    exchange.head().await.map_err(|fault| (fault, exchange.reused))?;
     let (mut read, mut whole) = (Vec::new(), false);
-    if judge::needs_words(head.status) {
+    if judge::needs_words(exchange.answer().status) {
         while !whole && read.iter().map(Bytes::len).sum::<usize>() < SHORT {
             whole = !exchange.read(&mut read).await.map_err(|fault| (fault, false))?;
         }
     }
-    Ok(Answered {
+    Ok(Box::new(Answered {
         exchange,
-        head,
         read,
         whole,
         hide_usage: prepared.hide_usage,
         reply: prepared.reply.clone(),
         dropped_reasoning: prepared.reasoning.dropped,
-    })
+    }))
 }

@@ -2,11 +2,10 @@
 //! nothing goes to the caller before the answer is known to be worth having.
 
 use std::pin::pin;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use pingora::protocols::http::ServerSession;
-use pingora::time::timeout;
 
 use super::exchange::{Attempt, Caller, Candidate, Plan, Received, Reply, Reserved};
 use super::form::Form;
@@ -15,9 +14,9 @@ use super::pick::{Pick, Picked};
 use super::reading::Reading;
 use super::refuse::{Refusal, Stop};
 use super::relay::{Answered, Relay, Route};
-use super::waits::{until, while_caller_stays};
+use super::waits::while_caller_stays;
 use super::{judge, pick};
-use crate::azure;
+use crate::base::limit::{until, within};
 use crate::routing::{Course, Leg, Next, RetryBudget, Verdict};
 use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
@@ -69,12 +68,11 @@ impl Lane<'_> {
             let (verdict, left) = self.try_on(&candidate, picked.waiting).await?;
             let (verdict, left) = match (verdict, left) {
                 (Verdict::Keep, Left::Answer(answered)) => {
-                    let hint = azure::wait(&answered.head.headers, SystemTime::now());
                     let replaceable =
-                        answered.head.status.is_success() && course.goes_on(candidate.index, self.attempts.len());
-                    match self.relay(&candidate, *answered, replaceable).await {
+                        answered.head().status.is_success() && course.goes_on(candidate.index, self.attempts.len());
+                    match self.relay(&candidate, answered, replaceable).await {
                         Err(Stop::Rejected { refusal, throttled }) => {
-                            (self.reject(&candidate, throttled.then_some(hint)), Left::Refusal(refusal))
+                            (self.reject(&candidate, throttled), Left::Refusal(refusal))
                         }
                         ended => return ended,
                     }
@@ -98,7 +96,7 @@ impl Lane<'_> {
         future: F,
     ) -> Result<F::Output, Stop> {
         let limit = candidate.provider.timeouts.request;
-        let waited = pin!(until(self.started + limit, future));
+        let waited = until(self.started + limit, future);
         let waited = while_caller_stays(self.session, self.reply, waited).await?;
         waited.map_err(|_| Refusal::timed_out(limit).into())
     }
@@ -175,14 +173,14 @@ impl Lane<'_> {
         let Left::Answer(answered) = left else { return };
         let Answered { mut exchange, whole, .. } = *answered;
         if !whole {
-            let drain = async {
+            let drain = pin!(async {
                 let (mut chunks, mut length) = (Vec::new(), 0);
                 while length < SHORT && exchange.read(&mut chunks).await.unwrap_or(false) {
                     length += chunks.drain(..).map(|chunk| chunk.len()).sum::<usize>();
                 }
-            };
+            });
             // What takes longer is closed instead.
-            let _ = timeout(LEAVING, drain).await;
+            let _ = within(LEAVING, drain).await;
         }
         exchange.end(self.connections);
     }
@@ -193,13 +191,13 @@ impl Lane<'_> {
             Left::Refusal(refusal) => return Err(self.last(*refusal).into()),
             Left::Answer(answered) => answered,
         };
-        if let Some(refusal) = judge::credential_refused(&left.head, candidate, self.caller) {
+        if let Some(refusal) = judge::credential_refused(left.head(), candidate, self.caller) {
             self.leave(Left::Answer(left)).await;
             return Err(self.last(refusal).into());
         }
-        match self.relay(candidate, *left, false).await {
+        match self.relay(candidate, left, false).await {
             Err(Stop::Rejected { refusal, throttled }) => {
-                self.reject(candidate, throttled.then_some(None));
+                self.reject(candidate, throttled);
                 Err(self.last(*refusal).into())
             }
             ended => ended,
@@ -231,8 +229,8 @@ impl Lane<'_> {
         }
     }
 
-    async fn relay(&mut self, candidate: &Candidate, answered: Answered, replaceable: bool) -> Result<(), Stop> {
-        let throttled = answered.head.status == StatusCode::TOO_MANY_REQUESTS;
+    async fn relay(&mut self, candidate: &Candidate, answered: Box<Answered>, replaceable: bool) -> Result<(), Stop> {
+        let throttled = answered.head().status == StatusCode::TOO_MANY_REQUESTS;
         let register = Form::is_listed(self.form.operation).then_some(&self.snapshot.register);
         let route = Route {
             received: self.received,
@@ -255,7 +253,7 @@ impl Lane<'_> {
             deadline: self.started + candidate.provider.timeouts.request,
             started: self.started,
         };
-        let relay = Relay {
+        let mut relay = Relay {
             session: &mut *self.session,
             connections: self.connections,
             metrics: self.metrics,

@@ -7,9 +7,8 @@ use pingora::protocols::http::ServerSession;
 use serde_json::{Value, json};
 
 use super::exchange::{Caller, Plan, Received, Reply};
-use super::limits;
 use super::refuse::{Refusal, Stop};
-use super::waits::{PATIENCE, caller_takes};
+use super::{limits, waits};
 use crate::catalog::{Family, Listed};
 use crate::dialect::translate;
 use crate::dialect::{Dialect, Operation, query_value};
@@ -108,10 +107,9 @@ pub async fn send_text(
     }
     limits::tell(&mut head, &standing, received.dialect);
     reply.status = Some(head.status);
-    caller_takes(PATIENCE, session.write_response_header(Box::new(head))).await?;
     let body = if head_only { Vec::new() } else { body };
     reply.bytes_out = body.len() as u64;
-    caller_takes(PATIENCE, session.write_response_body(body.into(), true)).await
+    waits::tell(session, head, body.into()).await
 }
 
 /// The names that this caller may use. None of them is for a caller with a provider key of their own, which nobody

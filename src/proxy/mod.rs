@@ -63,8 +63,8 @@ use lane::Lane;
 use refuse::{Refusal, Stop};
 use settle::Labels;
 
-/// Seconds that an idle connection of a caller stays open. Pingora would keep it for ever after the first request.
-const KEEP_ALIVE: u64 = 75;
+/// No limit of Pingora's on the time between two requests: `server::patience` has one.
+const KEEP_ALIVE: u64 = 0;
 
 /// How long the end of an answer that is cut may take.
 const CLOSING: Duration = Duration::from_secs(5);

@@ -17,6 +17,7 @@ use super::session;
 use super::waits::{PATIENCE, caller_takes};
 use crate::azure;
 use crate::base::ids;
+use crate::base::limit::within;
 use crate::dialect::{Dialect, Surface, classify, query_value};
 use crate::governance::Prompt;
 
@@ -89,7 +90,7 @@ pub async fn body(
     if session.get_header(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
         // Pingora takes the interim answer for the end of the exchange.
         let keepalive = session.get_keepalive();
-        caller_takes(PATIENCE, session.write_continue_response()).await?;
+        caller_takes(PATIENCE, pin!(session.write_continue_response())).await?;
         session.set_keepalive(keepalive);
     }
     let mut body = Body::default();
@@ -99,7 +100,7 @@ pub async fn body(
     loop {
         let total = BODY_TOTAL + Duration::from_secs(body.len() / STEADY);
         let limit = BODY_IDLE.min(total.saturating_sub(begun.elapsed()));
-        let read = reply.waiting(pin!(pingora::time::timeout(limit, session.read_request_body()))).await;
+        let read = reply.waiting(within(limit, pin!(session.read_request_body()))).await;
         let read = read.map_err(|_| Refusal::slow_body(limit))?;
         let read = read.map_err(|error| {
             // Where the body ends is unknown, so nothing after it can be a request.
@@ -123,7 +124,7 @@ pub async fn body(
 pub async fn no_body(session: &mut ServerSession, reply: &mut Reply) -> Result<(), Stop> {
     let mut length = 0;
     loop {
-        let read = reply.waiting(pin!(pingora::time::timeout(BODY_IDLE, session.read_request_body()))).await;
+        let read = reply.waiting(within(BODY_IDLE, pin!(session.read_request_body()))).await;
         let read = read.map_err(|_| Refusal::slow_body(BODY_IDLE))?;
         let Some(chunk) = read.map_err(|error| {
             session.set_keepalive(None);

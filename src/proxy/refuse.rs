@@ -10,8 +10,7 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 
 use super::exchange::{Received, Reply};
-use super::limits;
-use super::waits::{PATIENCE, caller_takes};
+use super::{limits, waits};
 use crate::azure::UnknownVersion;
 use crate::catalog::Unresolved;
 use crate::dialect::error::{ErrorView, render};
@@ -61,7 +60,8 @@ pub enum Stop {
     /// place; if none does, this is what the caller is told.
     Rejected {
         refusal: Box<Refusal>,
-        throttled: bool,
+        /// Whether that was for throttling, and for how long as far as the answer says.
+        throttled: Option<Option<Duration>>,
     },
     /// Nobody is there to be answered.
     CallerLeft,
@@ -79,7 +79,7 @@ impl Stop {
     /// A failure of an answer of which nothing was shown.
     pub fn rejected(self) -> Self {
         match self {
-            Self::Refused(refusal) => Self::Rejected { refusal, throttled: false },
+            Self::Refused(refusal) => Self::Rejected { refusal, throttled: None },
             other => other,
         }
     }
@@ -356,8 +356,7 @@ pub async fn answer(
     if let Some(exceeded) = &refusal.exceeded {
         limits::tell(&mut head, &exceeded.standing, received.dialect);
     }
-    caller_takes(PATIENCE, session.write_response_header(Box::new(head))).await?;
-    caller_takes(PATIENCE, session.write_response_body(body, true)).await?;
+    waits::tell(session, head, body).await?;
     if unread {
         linger(session).await;
     }

@@ -14,8 +14,9 @@ use super::foreign::{self, Foreign};
 use super::limits::Tab;
 use super::reading::Reading;
 use super::refuse::{Refusal, Stop};
-use super::waits::{caller_takes, until, while_caller_stays};
+use super::waits::{caller_takes, while_caller_stays};
 use super::{head, stream};
+use crate::base::limit::until;
 use crate::dialect::usage::{Background, Usage};
 use crate::dialect::{filter_results, translate};
 use crate::governance::Billed;
@@ -52,7 +53,6 @@ pub struct Route<'a> {
 /// An answer whose head is there.
 pub struct Answered {
     pub exchange: upstream::Exchange,
-    pub head: ResponseHeader,
     /// What was read of the body to judge the answer.
     pub read: Vec<Bytes>,
     /// That was all of it.
@@ -75,6 +75,10 @@ pub struct Relay<'a> {
 }
 
 impl Answered {
+    pub fn head(&self) -> &ResponseHeader {
+        self.exchange.answer()
+    }
+
     /// What was read of the body.
     pub fn words(&self) -> Vec<u8> {
         self.read.concat()
@@ -82,29 +86,30 @@ impl Answered {
 }
 
 impl Relay<'_> {
-    pub async fn run(mut self, answered: Answered) -> Result<(), Stop> {
+    pub async fn run(&mut self, answered: Box<Answered>) -> Result<(), Stop> {
         self.reply.dropped_reasoning = answered.dropped_reasoning;
-        let Answered { exchange, head, read, whole, hide_usage, reply, dropped_reasoning } = answered;
+        let head = answered.head();
         let of = |name: header::HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
         let readable = matches!(of(header::CONTENT_ENCODING), "" | "identity");
         let media = of(header::CONTENT_TYPE).split(';').next().unwrap_or("").trim().to_ascii_lowercase();
         if media == "text/event-stream" && head.status.is_success() {
             self.reply.stream = true;
             return match readable {
-                true => stream::relay(&mut self, exchange, head).await,
-                false => stream::opaque(&mut self, exchange, head).await,
+                true => stream::relay(self, answered).await,
+                false => stream::opaque(self, answered).await,
             };
         }
         let editable = readable && head.status.is_success();
         if head.status.is_success() && self.route.reading.is_for_machines(&media) {
-            return self.pass_on(exchange, head, read, false).await;
+            let Answered { exchange, read, .. } = *answered;
+            return self.pass_on(exchange, read, false).await;
         }
-        self.plain(Answered { exchange, head, read, whole, hide_usage, reply, dropped_reasoning }, editable).await
+        self.plain(answered, editable).await
     }
 
     /// A plain answer: held until complete, then sent with its length.
-    async fn plain(&mut self, answered: Answered, editable: bool) -> Result<(), Stop> {
-        let Answered { mut exchange, head, read: mut rope, whole, .. } = answered;
+    async fn plain(&mut self, answered: Box<Answered>, editable: bool) -> Result<(), Stop> {
+        let Answered { mut exchange, read: mut rope, whole, .. } = *answered;
         let mut length = rope.iter().map(Bytes::len).sum::<usize>();
         let mut answer = self.route.reading.plain();
         let mut more = !whole;
@@ -123,12 +128,13 @@ impl Relay<'_> {
                 return Err(Refusal::new(502, "upstream_broken", message).into());
             }
             if more && length > HELD {
-                return self.pass_on(exchange, head, rope, editable).await;
+                return self.pass_on(exchange, rope, editable).await;
             }
         }
+        let (out, foreign) = (head::of(self, exchange.answer()), foreign::of(&self.route, exchange.answer(), &rope));
         exchange.end(self.connections);
-        if let Some(foreign) = foreign::of(&self.route, &head, &rope) {
-            return self.foreign(&head, foreign?).await;
+        if let Some(foreign) = foreign {
+            return self.foreign(out, foreign?).await;
         }
         if editable {
             let background = answer.background();
@@ -143,7 +149,7 @@ impl Relay<'_> {
                 rope = vec![stripped.into()];
             }
         }
-        self.whole(head::of(self, &head), rope).await
+        self.whole(out, rope).await
     }
 
     /// An answer that is all there.
@@ -151,16 +157,38 @@ impl Relay<'_> {
         let length: usize = rope.iter().map(Bytes::len).sum();
         head.headers.insert(header::CONTENT_LENGTH, length.into());
         rope.retain(|part| !part.is_empty());
+        if length <= ONE_WRITE {
+            self.settle().await;
+            return self.at_once(head, rope).await;
+        }
         let mut rest = rope.pop().unwrap_or_default();
         let last = rest.split_off(rest.len().saturating_sub(ONE_WRITE));
-        if last.len() == length {
-            self.settle().await;
-        }
         self.begin(head).await?;
         self.send_all(rope).await?;
         self.send(rest).await?;
         self.settle().await;
         self.send_last(last).await
+    }
+
+    /// Writes an answer that the caller can take within one limit: each write with a limit of its own would cost as much as
+    /// the writing.
+    async fn at_once(&mut self, head: Parts, mut rope: Vec<Bytes>) -> Result<(), Stop> {
+        self.reply.status = Some(head.status);
+        self.reply.bytes_out += rope.iter().map(|part| part.len() as u64).sum::<u64>();
+        if !rope.is_empty() {
+            self.seen();
+        }
+        let session = &mut *self.session;
+        let write = pin!(async move {
+            session.write_response_header(Box::new(head.into())).await?;
+            let last = rope.pop().unwrap_or_default();
+            for part in rope {
+                session.write_response_body(part, false).await?;
+            }
+            session.write_response_body(last, true).await
+        });
+        let taken = pin!(caller_takes(self.route.candidate.provider.timeouts.exchange.idle, write));
+        self.reply.waiting(taken).await
     }
 
     /// Whether the usage of an answer is this request's own: what is read again was counted when it was made, but for what
@@ -173,9 +201,8 @@ impl Relay<'_> {
     }
 
     /// An answer in other words than the upstream's.
-    async fn foreign(&mut self, head: &ResponseHeader, answer: Foreign) -> Result<(), Stop> {
+    async fn foreign(&mut self, mut out: Parts, answer: Foreign) -> Result<(), Stop> {
         self.reply.usage = answer.usage;
-        let mut out = head::of(self, head);
         out.status = answer.status;
         out.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         self.whole(out, vec![answer.body.into()]).await
@@ -186,11 +213,10 @@ impl Relay<'_> {
     pub async fn pass_on(
         &mut self,
         mut exchange: upstream::Exchange,
-        head: ResponseHeader,
         rope: Vec<Bytes>,
         readable: bool,
     ) -> Result<(), Stop> {
-        let mut out = head::of(self, &head);
+        let (head, mut out) = (exchange.answer(), head::of(self, exchange.answer()));
         // What has a length is flushed by Pingora when its buffer is full, chunks as they come: only a file keeps its length.
         let length = head.headers.get(header::CONTENT_LENGTH).filter(|_| self.route.reading.keeps_length());
         match length {
@@ -237,8 +263,8 @@ impl Relay<'_> {
     /// Reads more of the answer; watches the caller and the clock meanwhile.
     async fn read(&mut self, exchange: &mut upstream::Exchange, chunks: &mut Vec<Bytes>) -> Result<bool, Stop> {
         let limit = self.route.candidate.provider.timeouts.request;
-        let read = pin!(until(self.route.deadline, exchange.read(chunks)));
-        match while_caller_stays(self.session, self.reply, read).await? {
+        let read = pin!(exchange.read(chunks));
+        match while_caller_stays(self.session, self.reply, until(self.route.deadline, read)).await? {
             Ok(read) => read.map_err(|fault| Refusal::from(fault).into()),
             Err(_) => Err(Refusal::timed_out(limit).into()),
         }
@@ -255,7 +281,7 @@ impl Relay<'_> {
 
     pub async fn begin(&mut self, head: Parts) -> Result<(), Stop> {
         self.reply.status = Some(head.status);
-        let write = self.session.write_response_header(Box::new(head.into()));
+        let write = pin!(self.session.write_response_header(Box::new(head.into())));
         let taken = pin!(caller_takes(self.route.candidate.provider.timeouts.exchange.idle, write));
         self.reply.waiting(taken).await
     }
@@ -299,7 +325,7 @@ impl Relay<'_> {
 
     async fn write(&mut self, piece: Bytes, end: bool) -> Result<(), Stop> {
         self.reply.bytes_out += piece.len() as u64;
-        let write = self.session.write_response_body(piece, end);
+        let write = pin!(self.session.write_response_body(piece, end));
         let taken = pin!(caller_takes(self.route.candidate.provider.timeouts.exchange.idle, write));
         self.reply.waiting(taken).await
     }

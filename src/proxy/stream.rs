@@ -4,16 +4,17 @@
 //! another attempt could replace. Once it is out, whatever goes wrong becomes an error event, never a normal end.
 
 use std::pin::pin;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::response::Parts;
-use pingora::http::ResponseHeader;
 
 use super::head;
 use super::refuse::{self, Refusal, Stop};
-use super::relay::{Relay, joined};
-use super::waits::{until, while_caller_stays};
+use super::relay::{Answered, Relay, joined};
+use super::waits::while_caller_stays;
+use crate::azure;
+use crate::base::limit::until;
 use crate::dialect::Dialect;
 use crate::dialect::error::is_throttling;
 use crate::dialect::stream::{ChunkTransform, Progress};
@@ -43,9 +44,12 @@ enum Stage {
 }
 
 /// Relays a stream to its end.
-pub async fn relay(relay: &mut Relay<'_>, mut exchange: upstream::Exchange, head: ResponseHeader) -> Result<(), Stop> {
+pub async fn relay(relay: &mut Relay<'_>, answered: Box<Answered>) -> Result<(), Stop> {
+    let Answered { mut exchange, .. } = *answered;
     let mut transform = relay.route.reading.stream();
-    let mut out = head::of(relay, &head);
+    let mut out = head::of(relay, exchange.answer());
+    let told = || azure::wait(&exchange.answer().headers, SystemTime::now());
+    let hint = relay.route.replaceable.then(told).flatten();
     relay.unframed(&mut out);
     let until = Instant::now() + PREAMBLE_TIME;
     let mut stage = Stage::Held { head: Box::new(out), parts: Vec::new(), length: 0, until };
@@ -79,12 +83,12 @@ pub async fn relay(relay: &mut Relay<'_>, mut exchange: upstream::Exchange, head
         && let Some(refusal) = ended
     {
         // Nothing of the stream was shown: another attempt, or else a plain error, tells more than a broken stream.
-        return Err(Stop::Rejected { refusal, throttled: false });
+        return Err(Stop::Rejected { refusal, throttled: None });
     }
     if let (Stage::Held { .. }, Some(error), true) = (&stage, &transform.progress().error, relay.route.replaceable) {
         let refusal = Refusal::new(502, "upstream_broken", "the upstream began a stream with an error");
         let refusal = Box::new(refusal.because(String::from_utf8_lossy(error).chars().take(300).collect::<String>()));
-        return Err(Stop::Rejected { refusal, throttled: is_throttling(error) });
+        return Err(Stop::Rejected { refusal, throttled: is_throttling(error).then_some(hint) });
     }
     relay.settle().await;
     begin(relay, &mut stage).await?;
@@ -99,9 +103,9 @@ pub async fn relay(relay: &mut Relay<'_>, mut exchange: upstream::Exchange, head
 
 /// Relays a stream that came in a coding which cannot be read. Nothing may be written into it, neither a comment nor an
 /// error event, so one that breaks off is cut.
-pub async fn opaque(relay: &mut Relay<'_>, exchange: upstream::Exchange, head: ResponseHeader) -> Result<(), Stop> {
+pub async fn opaque(relay: &mut Relay<'_>, answered: Box<Answered>) -> Result<(), Stop> {
     let _active = Active::new(&relay.metrics.streams_active);
-    let relayed = relay.pass_on(exchange, head, Vec::new(), false).await;
+    let relayed = relay.pass_on(answered.exchange, Vec::new(), false).await;
     if let Err(Stop::Cut) = relayed {
         relay.metrics.stream_failure("broken");
         relay.reply.stream_failure = Some("broken");
@@ -178,8 +182,7 @@ async fn wait(
     chunks: &mut Vec<Bytes>,
     stage: &mut Stage,
 ) -> Result<Result<bool, Fault>, Ending> {
-    let read = exchange.read(chunks);
-    tokio::pin!(read);
+    let mut read = pin!(exchange.read(chunks));
     let mut quiet_since = Instant::now();
     loop {
         let tick = match stage {
@@ -187,7 +190,7 @@ async fn wait(
             Stage::Begun => quiet_since + KEEP_ALIVE,
         };
         // One timer serves for the tick and for the request's deadline: each costs as much as passing on an event.
-        let waited = pin!(until(tick.min(relay.route.deadline), &mut read));
+        let waited = until(tick.min(relay.route.deadline), read.as_mut());
         if let Ok(read) = while_caller_stays(relay.session, relay.reply, waited).await? {
             return Ok(read);
         }

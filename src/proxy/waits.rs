@@ -1,27 +1,31 @@
 //! Waiting for callers and upstreams, never without a limit.
 
 use std::pin::pin;
-use std::time::{Duration, Instant};
-
-use pingora::protocols::http::ServerSession;
-use pingora::time::timeout;
+use std::time::Duration;
 
 use super::exchange::Reply;
 use super::refuse::Stop;
+use crate::base::limit::within;
+use bytes::Bytes;
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
 
 /// How long a caller may take nothing of an answer that is the gateway's own.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Waits for a future until a moment. Pingora's coarse timers: a precise one of the runtime's would wake the event loop
-/// for every request and every event of a stream.
-pub async fn until<F: Future>(deadline: Instant, future: F) -> Result<F::Output, pingora::time::Elapsed> {
-    timeout(deadline.saturating_duration_since(Instant::now()), future).await
+/// Writes to the caller. One who takes nothing of it for so long is as good as gone, and holds an upstream meanwhile.
+pub async fn caller_takes(
+    limit: Duration,
+    write: impl Future<Output = pingora::Result<()>> + Unpin,
+) -> Result<(), Stop> {
+    let written = within(limit, write).await;
+    written.ok().and_then(Result::ok).ok_or(Stop::CallerLeft)
 }
 
-/// Writes to the caller. One who takes nothing of it for so long is as good as gone, and holds an upstream meanwhile.
-pub async fn caller_takes(limit: Duration, write: impl Future<Output = pingora::Result<()>>) -> Result<(), Stop> {
-    let written = timeout(limit, write).await;
-    written.ok().and_then(Result::ok).ok_or(Stop::CallerLeft)
+/// Writes a whole answer of the gateway's own.
+pub async fn tell(session: &mut ServerSession, head: ResponseHeader, body: Bytes) -> Result<(), Stop> {
+    caller_takes(PATIENCE, pin!(session.write_response_header(Box::new(head)))).await?;
+    caller_takes(PATIENCE, pin!(session.write_response_body(body, true))).await
 }
 
 /// Waits for something unless the caller leaves. The future is pinned where it was made: each layer around a future by

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use super::census::{Census, Place};
 use super::patience::{FIRST_BYTES, Patient};
 use super::requests::Requests;
 use super::socket::{PREFACE, Socket};
+use crate::base::limit;
 use crate::proxy::Gateway;
 use crate::proxy::connection::Heads;
 
@@ -141,7 +143,9 @@ impl Door {
     fn open(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, shutdown: &ShutdownWatch) {
         let (door, shutdown) = (Arc::clone(self), shutdown.clone());
         match self.census.admit(peer.ip()) {
-            Ok(place) => drop(tokio::spawn(async move { door.serve(stream, peer.ip(), place, &shutdown).await })),
+            Ok(place) => drop(tokio::spawn(async move {
+                limit::sharing(pin!(door.serve(stream, peer.ip(), place, &shutdown))).await;
+            })),
             Err(_) => drop(tokio::spawn(async move { door.turn_away(stream).await })),
         }
     }

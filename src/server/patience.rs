@@ -15,13 +15,16 @@ use pingora::protocols::{
     UniqueID, UniqueIDType,
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Sleep;
 
 use super::answers;
+use crate::base::limit::Limit;
 use crate::proxy::connection::{Heads, Turn};
 
 /// For the first bytes on a connection.
 pub const FIRST_BYTES: Duration = Duration::from_secs(10);
+
+/// For the next request on a connection that has served one. Pingora would set a timer for each, and keeps those.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// For a whole request head, from its first byte.
 const HEAD: Duration = Duration::from_secs(10);
@@ -43,51 +46,64 @@ pub struct Patient<S> {
 #[derive(Debug)]
 enum State {
     /// The connection's first bytes are awaited, as many as are still missing.
-    Silent { missing: usize, limit: Option<Pin<Box<Sleep>>> },
-    /// The next request is awaited, or one is served.
-    Quiet,
+    Silent { missing: usize, limit: Limit },
+    /// A request is served.
+    Busy,
+    /// The next request is awaited, and nothing of it is there.
+    Quiet { turn: Turn, limit: Limit },
     /// Part of a head is there.
-    Head { turn: Turn, bytes: usize, limit: Option<Pin<Box<Sleep>>> },
+    Head { turn: Turn, bytes: usize, limit: Limit },
     /// The caller was told off and is listened to no more.
-    Refused { limit: Pin<Box<Sleep>> },
+    Refused { limit: Limit },
+}
+
+/// Why a caller is listened to no more.
+enum Enough {
+    /// Between two requests.
+    Silence,
+    /// With the answer to a head that is too large or too slow.
+    Head(&'static [u8]),
 }
 
 impl<S: IO> Patient<S> {
     /// `least` bytes are the fewest that say anything.
     pub fn new(inner: S, heads: Heads, least: usize) -> Self {
-        Self { inner, heads, state: State::Silent { missing: least, limit: None } }
+        Self { inner, heads, state: State::Silent { missing: least, limit: Limit::after(FIRST_BYTES) } }
     }
 
     /// Whether a caller has kept silent for too long; `length` more bytes have come.
     fn is_silent(&mut self, length: usize, context: &mut Context<'_>) -> bool {
         let State::Silent { missing, limit } = &mut self.state else { return false };
         if length >= *missing {
-            self.state = State::Quiet;
+            self.state = State::Busy;
             return false;
         }
         *missing -= length;
-        let limit = limit.get_or_insert_with(|| Box::pin(tokio::time::sleep(FIRST_BYTES)));
-        limit.as_mut().poll(context).is_ready()
+        limit.is_over(context)
     }
 
-    /// Takes note of `length` more bytes; an answer when there have been too many for a head.
-    fn count(&mut self, turn: Turn, length: usize) -> Option<&'static [u8]> {
+    /// Takes note of `length` more bytes, which may be too many for a head.
+    fn count(&mut self, turn: Turn, length: usize) -> Option<Enough> {
         match &mut self.state {
             State::Head { turn: current, bytes, .. } if *current == turn => *bytes += length,
-            _ => self.state = State::Head { turn, bytes: length, limit: None },
+            _ => self.state = State::Head { turn, bytes: length, limit: Limit::after(HEAD) },
         }
-        matches!(&self.state, State::Head { bytes, .. } if *bytes > HEAD_BYTES).then_some(answers::HEAD_TOO_LARGE)
+        matches!(&self.state, State::Head { bytes, .. } if *bytes > HEAD_BYTES)
+            .then_some(Enough::Head(answers::HEAD_TOO_LARGE))
     }
 
-    /// Nothing more has come for now; an answer when the time for the head is over.
-    fn wait(&mut self, turn: Turn, context: &mut Context<'_>) -> Option<&'static [u8]> {
-        let State::Head { turn: current, limit, .. } = &mut self.state else { return None };
-        if *current != turn {
-            self.state = State::Quiet;
-            return None;
+    /// Nothing more has come for now, perhaps for too long.
+    fn wait(&mut self, turn: Turn, context: &mut Context<'_>) -> Option<Enough> {
+        if let State::Head { turn: current, limit, .. } = &mut self.state
+            && *current == turn
+        {
+            return limit.is_over(context).then_some(Enough::Head(answers::HEAD_TOO_SLOW));
         }
-        let limit = limit.get_or_insert_with(|| Box::pin(tokio::time::sleep(HEAD)));
-        limit.as_mut().poll(context).is_ready().then_some(answers::HEAD_TOO_SLOW)
+        if !matches!(&self.state, State::Quiet { turn: current, .. } if *current == turn) {
+            self.state = State::Quiet { turn, limit: Limit::after(KEEP_ALIVE) };
+        }
+        let State::Quiet { limit, .. } = &mut self.state else { return None };
+        limit.is_over(context).then_some(Enough::Silence)
     }
 
     /// Answers and then reads over whatever still comes, until the caller ends or the time is over: the end of what
@@ -96,7 +112,7 @@ impl<S: IO> Patient<S> {
         // Nothing was written since the last answer was flushed, so that there is room for this one.
         let _ = Pin::new(&mut self.inner).poll_write(context, answer);
         let _ = Pin::new(&mut self.inner).poll_flush(context);
-        self.state = State::Refused { limit: Box::pin(tokio::time::sleep(LINGER)) };
+        self.state = State::Refused { limit: Limit::after(LINGER) };
     }
 
     /// Ready with nothing read when the connection is to be closed.
@@ -104,7 +120,7 @@ impl<S: IO> Patient<S> {
         let State::Refused { limit } = &mut self.state else { return Poll::Ready(Ok(())) };
         let mut scratch = [0; 4096];
         loop {
-            if limit.as_mut().poll(context).is_ready() {
+            if limit.is_over(context) {
                 return Poll::Ready(Ok(()));
             }
             let mut buffer = ReadBuf::new(&mut scratch);
@@ -132,17 +148,22 @@ impl<S: IO> AsyncRead for Patient<S> {
         let Some(turn) = patient.heads.awaited() else {
             return read;
         };
-        let refused = match &read {
+        let enough = match &read {
             Poll::Ready(Ok(())) if buffer.filled().len() > before => {
                 patient.count(turn, buffer.filled().len() - before)
             }
             Poll::Ready(_) => None,
             Poll::Pending => patient.wait(turn, context),
         };
-        let Some(answer) = refused else { return read };
+        let Some(enough) = enough else { return read };
         buffer.set_filled(before);
-        patient.refuse(answer, context);
-        patient.linger(context)
+        match enough {
+            Enough::Silence => Poll::Ready(Ok(())),
+            Enough::Head(answer) => {
+                patient.refuse(answer, context);
+                patient.linger(context)
+            }
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! the server chose it by ALPN (RFC 7301), else HTTP/1.1.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,6 @@ use pingora::protocols::Stream;
 use pingora::protocols::http::client::HttpSession;
 use pingora::protocols::http::v2::client::Http2Session;
 use pingora::server::configuration::ServerConf;
-use pingora::time::timeout;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 use tokio::sync::OwnedSemaphorePermit;
@@ -20,6 +20,7 @@ use super::fault::{Fault, brief};
 use super::host::{Host, IDLE, Way};
 use super::idle::Idle;
 use super::race::race;
+use crate::base::limit::until;
 
 /// How long the connection to one address is waited for before the next is tried as well (RFC 8305, section 8).
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -55,25 +56,25 @@ impl Connections {
     /// A pooled line, or a new one. `fresh` forbids pooled ones. Room among the exchanges in progress, the look-up of the
     /// name and the connection itself share one limit.
     pub(super) async fn open(&self, host: &Host, fresh: bool) -> Result<Opened, Fault> {
-        let (limit, begun) = (host.connect_timeout, Instant::now());
-        let left = || limit.saturating_sub(begun.elapsed());
+        let limit = host.connect_timeout;
+        let end = Instant::now() + limit;
         let room = match Arc::clone(host.room()).try_acquire_owned() {
             Ok(room) => room,
             Err(_) => {
                 let full = || Fault::Full { host: host.authority.clone(), most: host.most_exchanges(), limit };
-                let waited = timeout(limit, Arc::clone(host.room()).acquire_owned()).await;
+                let waited = until(end, pin!(Arc::clone(host.room()).acquire_owned())).await;
                 waited.ok().and_then(Result::ok).ok_or_else(full)?
             }
         };
-        let addresses = timeout(left(), host.addresses()).await.map_err(|_| host.unresolved())??;
+        let addresses = until(end, pin!(host.addresses())).await.map_err(|_| host.unresolved())??;
         if !fresh && let Some(first) = addresses.first() {
             let way = host.way(*first, &self.idle);
             if let Some(line) = self.pooled(&way).await {
                 return Ok(Opened { line, way, reused: true, room });
             }
         }
-        let connecting = race(addresses, HEAD_START, |address| self.connect(host, address));
-        match timeout(left(), connecting).await {
+        let connecting = pin!(race(addresses, HEAD_START, |address| self.connect(host, address)));
+        match until(end, connecting).await {
             Ok(Some(connected)) => connected.map(|(line, way)| Opened { line, way, reused: false, room }),
             Ok(None) | Err(_) => Err(late(host)),
         }

@@ -1,12 +1,12 @@
 //! One exchange with a host, whichever version of HTTP its connection speaks: the request out, the answer in as it comes.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::time::timeout;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::connections::{Connections, Line, Opened};
@@ -15,6 +15,7 @@ use super::host::{Host, Way};
 use super::http1::Http1;
 use super::http2::Http2;
 use super::segment::Segment;
+use crate::base::limit::within;
 
 /// How much is collected from what has already arrived before it is handed on.
 const ONE_READ: usize = 64 * 1024;
@@ -80,17 +81,29 @@ impl Exchange {
         Ok(Self { wire, way, reused, limits, _room: room, broken: None })
     }
 
-    /// The head of the final answer.
-    pub async fn head(&mut self) -> Result<ResponseHeader, Fault> {
+    /// Waits for the head of the final answer.
+    pub async fn head(&mut self) -> Result<(), Fault> {
         let (limit, begun) = (self.limits.first_byte, Instant::now());
         let read = match &mut self.wire {
-            Wire::Http1(wire) => timeout(limit, wire.head()).await,
-            Wire::Http2(wire) => timeout(limit, wire.head()).await,
+            Wire::Http1(wire) => within(limit, pin!(wire.head())).await,
+            Wire::Http2(wire) => within(limit, pin!(wire.head())).await,
         };
         match read.unwrap_or(Err(Fault::FirstByteTimeout(limit))) {
             Err(Fault::ClosedEarly) if begun.elapsed() > AT_ONCE => Err(Fault::Abandoned(begun.elapsed())),
             head => head,
         }
+    }
+
+    /// The head of the final answer.
+    ///
+    /// # Panics
+    /// Before it was waited for.
+    pub fn answer(&self) -> &ResponseHeader {
+        match &self.wire {
+            Wire::Http1(wire) => wire.answer(),
+            Wire::Http2(wire) => wire.answer(),
+        }
+        .expect("the head was waited for")
     }
 
     /// Waits for more of the body and takes what else has already arrived, so that a burst of small chunks costs its
@@ -100,7 +113,7 @@ impl Exchange {
             return Err(fault);
         }
         let limit = self.limits.idle;
-        let first = timeout(limit, self.wire.chunk()).await.map_err(|_| Fault::Idle(limit))??;
+        let first = within(limit, pin!(self.wire.chunk())).await.map_err(|_| Fault::Idle(limit))??;
         let Some(first) = first else { return Ok(false) };
         let mut length = first.len();
         chunks.push(first);

@@ -1,6 +1,7 @@
 //! One exchange over HTTP/1.1 (RFC 9112). Head and body of a request that fits go out in one write, and while a larger
 //! one goes out, an answer that comes before its end is seen. Reading and framing of answers is Pingora's.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -8,12 +9,12 @@ use futures_util::FutureExt;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Stream;
 use pingora::protocols::http::v1::client::{HttpSession, http_req_header_to_wire};
-use pingora::time::timeout;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::early::{Coming, Early};
 use super::fault::{Fault, MOST_INTERIM, brief};
 use super::segment::{Queue, Segment, Source};
+use crate::base::limit::within;
 
 /// Below this a request goes out in one write, and nobody looks for an early answer meanwhile: it fits any socket buffer.
 const ONE_WRITE: u64 = 64 * 1024;
@@ -46,7 +47,7 @@ impl Http1 {
         Ok(Self { session: HttpSession::new(stream), cut_short })
     }
 
-    pub(super) async fn head(&mut self) -> Result<ResponseHeader, Fault> {
+    pub(super) async fn head(&mut self) -> Result<(), Fault> {
         for interim in 0..MOST_INTERIM {
             let read = self.session.read_response().await;
             // A server that has said something has seen the request.
@@ -56,10 +57,14 @@ impl Http1 {
                 return Err(Fault::Malformed("it switches protocols, which nobody asked for".to_owned()));
             }
             if !head.status.is_informational() {
-                return Ok(head.clone());
+                return Ok(());
             }
         }
         Err(Fault::too_many_interim())
+    }
+
+    pub(super) fn answer(&self) -> Option<&ResponseHeader> {
+        self.session.resp_header()
     }
 
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, Fault> {
@@ -78,11 +83,11 @@ impl Http1 {
 }
 
 async fn send_at_once(mut stream: Stream, mut queue: Queue, limit: Duration) -> Result<Stream, Fault> {
-    let write = async {
+    let write = pin!(async {
         stream.write_all_buf(&mut queue).await?;
         stream.flush().await
-    };
-    let written = timeout(limit, write).await.map_err(|_| stuck(limit))?;
+    });
+    let written = within(limit, write).await.map_err(|_| stuck(limit))?;
     written.map_err(|error| Fault::Write(error.to_string()))?;
     Ok(stream)
 }
@@ -95,6 +100,7 @@ async fn send_watching(stream: Stream, mut source: Source, limit: Duration) -> R
     let mut failed = None;
     while let Some(queue) = source.next().await.map_err(Fault::Body)? {
         debug_assert!(queue.has_remaining());
+        let write = pin!(writer.write_buf(queue));
         let progress = tokio::select! {
             biased;
             read = reader.read_buf(&mut answer.bytes) => match read {
@@ -104,14 +110,14 @@ async fn send_watching(stream: Stream, mut source: Source, limit: Duration) -> R
                     break;
                 }
             },
-            written = timeout(limit, writer.write_buf(queue)) => written,
+            written = within(limit, write) => written,
         };
         match progress {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => {
                 // The refusal may still be waiting to be read.
                 failed = Some(error.to_string());
-                let _ = timeout(LAST_WORDS, reader.read_buf(&mut answer.bytes)).await;
+                let _ = within(LAST_WORDS, pin!(reader.read_buf(&mut answer.bytes))).await;
                 break;
             }
             Err(_) => return Err(stuck(limit)),
@@ -119,7 +125,7 @@ async fn send_watching(stream: Stream, mut source: Source, limit: Duration) -> R
     }
     let finished = source.is_empty() && failed.is_none();
     if finished {
-        let flushed = timeout(limit, writer.flush()).await.map_err(|_| stuck(limit))?;
+        let flushed = within(limit, pin!(writer.flush())).await.map_err(|_| stuck(limit))?;
         flushed.map_err(|error| Fault::Write(error.to_string()))?;
     }
     let stream = reader.unsplit(writer);

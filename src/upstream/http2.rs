@@ -1,5 +1,6 @@
 //! One exchange over a stream of an HTTP/2 connection (RFC 9113).
 
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use pingora::{Error, ErrorType};
 
 use super::fault::{Fault, brief};
 use super::segment::{Segment, Source};
+use crate::base::limit::within;
 
 pub(super) struct Http2 {
     session: Http2Session,
@@ -34,11 +36,15 @@ impl Http2 {
     }
 
     /// Interim answers are read over by the HTTP/2 library.
-    pub(super) async fn head(&mut self) -> Result<ResponseHeader, Fault> {
+    pub(super) async fn head(&mut self) -> Result<(), Fault> {
         if !self.early {
             self.session.read_response_header().await.map_err(|error| Fault::in_head(&error))?;
         }
-        Ok(self.session.response_header().expect("the head was read").clone())
+        Ok(())
+    }
+
+    pub(super) fn answer(&self) -> Option<&ResponseHeader> {
+        self.session.response_header()
     }
 
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, Fault> {
@@ -87,7 +93,7 @@ async fn send(
         };
         if let Err(error) = sent {
             // A reset tells more when the head is asked for.
-            let head = pingora::time::timeout(limit, session.read_response_header()).await;
+            let head = within(limit, pin!(session.read_response_header())).await;
             return match head {
                 Ok(Ok(())) => Ok(true),
                 Ok(Err(why)) => Err(Fault::in_head(&why)),
