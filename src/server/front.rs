@@ -154,15 +154,18 @@ impl Door {
         let Ok(socket) = Socket::new(stream) else { return };
         match &self.tls {
             None => self.speak(socket, shutdown).await,
-            Some(tls) => {
-                // In boxes of their own: a connection would have room for both as long as it lives, a cleartext one too.
-                let shaken = Box::pin(timeout(HANDSHAKE, tls.tls_handshake(socket))).await;
-                match shaken {
-                    Ok(Ok(stream)) => Box::pin(self.speak(stream, shutdown)).await,
-                    Ok(Err(error)) => log::debug!("TLS handshake with {peer}: {error}"),
-                    Err(_) => log::debug!("TLS handshake with {peer}: not done within {} s", HANDSHAKE.as_secs()),
-                }
-            }
+            // In a box of its own: a cleartext connection would have room for it as long as it lives.
+            Some(tls) => Box::pin(self.speak_encrypted(tls, socket, peer, shutdown)).await,
+        }
+    }
+
+    async fn speak_encrypted(&self, tls: &Acceptor, socket: Socket, peer: IpAddr, shutdown: &ShutdownWatch) {
+        // Again in boxes: each would keep room for the other.
+        let shaken = Box::pin(timeout(HANDSHAKE, tls.tls_handshake(socket))).await;
+        match shaken {
+            Ok(Ok(stream)) => Box::pin(self.speak(stream, shutdown)).await,
+            Ok(Err(error)) => log::debug!("TLS handshake with {peer}: {error}"),
+            Err(_) => log::debug!("TLS handshake with {peer}: not done within {} s", HANDSHAKE.as_secs()),
         }
     }
 

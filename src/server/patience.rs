@@ -232,3 +232,51 @@ impl<S: IO> GetSocketDigest for Patient<S> {
         self.inner.get_socket_digest()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use pingora::protocols::l4::stream::Stream;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::{Instant, timeout};
+
+    use super::*;
+    use crate::base::limit::sharing;
+    use crate::proxy::connection::{head_awaited, head_complete};
+
+    /// A connection on which one request was read, and its caller.
+    async fn served(heads: &Heads) -> (Patient<Stream>, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut caller = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut patient = Patient::new(Stream::from(listener.accept().await.unwrap().0), heads.clone(), 1);
+        caller.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        assert!(patient.read(&mut [0; 64]).await.unwrap() > 0);
+        head_complete();
+        (patient, caller)
+    }
+
+    #[tokio::test]
+    async fn a_connection_without_a_further_request_is_closed_after_a_while() {
+        let heads = Heads::default();
+        let connection = heads.clone().serve(async {
+            let (mut patient, mut caller) = served(&heads).await;
+            tokio::time::pause();
+            // However long a request is served.
+            assert!(timeout(KEEP_ALIVE * 100, patient.read(&mut [0])).await.is_err());
+            for _ in 0..3 {
+                head_awaited();
+                assert!(timeout(KEEP_ALIVE / 2, patient.read(&mut [0])).await.is_err());
+                caller.write_all(b"G").await.unwrap();
+                assert_eq!(patient.read(&mut [0]).await.unwrap(), 1);
+                head_complete();
+            }
+            head_awaited();
+            let begun = Instant::now();
+            assert_eq!(patient.read(&mut [0]).await.unwrap(), 0);
+            assert!(begun.elapsed() >= KEEP_ALIVE && begun.elapsed() < KEEP_ALIVE + HEAD);
+        });
+        sharing(pin!(connection)).await;
+    }
+}

@@ -91,7 +91,8 @@ impl HttpServerApp for Requests {
             return None;
         }
         let settings = HttpPersistentSettings::for_session(&session);
-        let stream = session.finish().await.ok()??;
+        // In a box as well: what answers a request would have room for its end all the time.
+        let stream = Box::into_pin(Box::write(Box::new_uninit(), session.finish())).await.ok()??;
         Some(ReusedHttpStream::from_reusable_stream(stream, settings))
     }
 
