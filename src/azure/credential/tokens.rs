@@ -105,10 +105,12 @@ impl Tokens {
     /// account of refusals in a while.
     pub async fn renew(&self, refused: &HeaderValue) -> Option<HeaderValue> {
         let other = || self.valid().filter(|value| value != refused);
+        // Before the token is looked at: it may be replaced at this moment.
+        let forced = self.forced.load().as_ref().is_some_and(|at| at.elapsed() < FORCED_PAUSE);
         if let Some(value) = other() {
             return Some(value);
         }
-        if self.forced.load().as_ref().is_some_and(|at| at.elapsed() < FORCED_PAUSE) {
+        if forced {
             return None;
         }
         self.refused.store(Some(Arc::new(refused.clone())));
@@ -202,12 +204,14 @@ impl Tokens {
         // A task of its own: should the crate panic, this cache goes on.
         let got = tokio::spawn(async move { source::fetch(&identity, dial).await }).await;
         let got = got.unwrap_or_else(|error| Err(Failure::Setup(format!("asking for a token broke off: {error}"))));
-        if self.refused.swap(None).is_some() {
-            self.forced.store(Some(Arc::new(Instant::now())));
-        }
+        let forced = self.refused.swap(None).is_some();
         match got {
             Ok(token) => self.hold(token),
             Err(failure) => self.fail(failure),
+        }
+        if forced {
+            // Last, so that whoever sees it sees the token that came of it.
+            self.forced.store(Some(Arc::new(Instant::now())));
         }
         self.tries.send_modify(|tries| *tries += 1);
     }
