@@ -58,7 +58,7 @@ impl Lane<'_> {
             more = self.in_time(candidate, pin!(exchange.read(&mut read))).await?.map_err(Refusal::from)?;
         }
         exchange.end(self.connections);
-        Ok(super::relay::joined(read))
+        Ok(super::relay::joined(&mut read))
     }
 
     /// There is no other attempt, and what the last one left is no document.

@@ -21,7 +21,7 @@ pub struct Foreign {
 
 /// The answer in the caller's words; `None` when the upstream's own are right.
 pub fn of(route: &Route<'_>, head: &ResponseHeader, rope: &[Bytes]) -> Option<Result<Foreign, Stop>> {
-    let body = || joined(rope.to_vec());
+    let body = || joined(&mut rope.to_vec());
     match &route.reading.translated {
         Some(reply) if head.status.is_success() => Some(match reply.whole(&body()) {
             Ok(whole) => Ok(Foreign {

@@ -144,7 +144,7 @@ impl Relay<'_> {
             }
             rope = edited;
             if self.route.reading.strip_filter_results
-                && let Some(stripped) = filter_results::remove(&joined(rope.clone()))
+                && let Some(stripped) = filter_results::remove(&joined(&mut rope.clone()))
             {
                 rope = vec![stripped.into()];
             }
@@ -343,11 +343,11 @@ impl Relay<'_> {
 }
 
 /// Several parts as one, copying only when there is more than one: each write is a chunk and a flush of its own.
-pub fn joined(mut parts: Vec<Bytes>) -> Bytes {
+pub fn joined(parts: &mut Vec<Bytes>) -> Bytes {
     if parts.len() == 1 {
         return parts.pop().unwrap_or_default();
     }
     let mut all = BytesMut::with_capacity(parts.iter().map(Bytes::len).sum());
-    parts.iter().for_each(|part| all.extend_from_slice(part));
+    parts.drain(..).for_each(|part| all.extend_from_slice(&part));
     all.freeze()
 }

@@ -131,10 +131,11 @@ async fn pump(
     transform: &mut dyn ChunkTransform,
     stage: &mut Stage,
 ) -> Result<(), Ending> {
+    // Kept from event to event.
+    let (mut chunks, mut parts) = (Vec::new(), Vec::new());
     loop {
-        let (mut chunks, mut parts) = (Vec::new(), Vec::new());
         let read = wait(relay, exchange, &mut chunks, stage).await?;
-        for chunk in chunks {
+        for chunk in chunks.drain(..) {
             transform.push(chunk, &mut parts).map_err(|fault| Ending::Failed {
                 reason: "malformed",
                 refusal: Box::new(
@@ -146,7 +147,7 @@ async fn pump(
         let more = match read {
             Ok(more) => more,
             Err(fault) => {
-                deliver(relay, stage, parts, transform.progress()).await?;
+                deliver(relay, stage, &mut parts, transform.progress()).await?;
                 let reason = super::judge::fault(&fault);
                 return Err(Ending::Failed { reason, refusal: Box::new(fault.into()) });
             }
@@ -159,7 +160,7 @@ async fn pump(
             settle_usage(relay, transform.progress());
             relay.settle().await;
         }
-        deliver(relay, stage, parts, transform.progress()).await?;
+        deliver(relay, stage, &mut parts, transform.progress()).await?;
         if !more || transform.progress().enough {
             return ending(transform.progress());
         }
@@ -207,12 +208,17 @@ async fn wait(
 }
 
 /// Passes on what has come, or adds it to what is held.
-async fn deliver(relay: &mut Relay<'_>, stage: &mut Stage, new: Vec<Bytes>, progress: &Progress) -> Result<(), Stop> {
+async fn deliver(
+    relay: &mut Relay<'_>,
+    stage: &mut Stage,
+    new: &mut Vec<Bytes>,
+    progress: &Progress,
+) -> Result<(), Stop> {
     match stage {
         Stage::Begun => relay.send(joined(new)).await,
         Stage::Held { parts, length, .. } => {
             *length += new.iter().map(Bytes::len).sum::<usize>();
-            parts.extend(new);
+            parts.append(new);
             // A stream that begins with an error is not shown while another attempt may take its place.
             let failed = progress.error.is_some() && !relay.route.replaceable;
             let decided = progress.content_started || progress.ended || failed;
@@ -226,9 +232,9 @@ async fn deliver(relay: &mut Relay<'_>, stage: &mut Stage, new: Vec<Bytes>, prog
 
 /// Lets go of the head and of what was held with it.
 async fn begin(relay: &mut Relay<'_>, stage: &mut Stage) -> Result<(), Stop> {
-    if let Stage::Held { head, parts, .. } = std::mem::replace(stage, Stage::Begun) {
+    if let Stage::Held { head, mut parts, .. } = std::mem::replace(stage, Stage::Begun) {
         relay.begin(*head).await?;
-        relay.send(joined(parts)).await?;
+        relay.send(joined(&mut parts)).await?;
     }
     Ok(())
 }
