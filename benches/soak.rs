@@ -26,6 +26,8 @@ const CALLERS: u64 = 32;
 const FAULTS: &[&str] = &["", "", "", "status=500", "status=429", "reset-before-head", "close-after-bytes=40"];
 /// Times between two reloads.
 const RELOAD: Duration = Duration::from_secs(10);
+/// How long the runtime keeps a thread that has nothing to do is 10 s.
+const REST: Duration = Duration::from_secs(12);
 /// Memory may be this much above where it was after the first tenth.
 const GROWTH: f64 = 1.05;
 
@@ -171,14 +173,14 @@ async fn start(azure: &Running) -> Gateway {
 }
 
 impl Gateway {
-    /// What the process holds once nothing is in progress any more and the pools have let go of idle connections.
+    /// What the process holds once nothing is in progress any more, and the threads that read files for a reload have ended.
     async fn rest(&self) -> Held {
         let begun = Instant::now();
         while self.active().await > 0 {
             assert!(begun.elapsed() < Duration::from_secs(60), "requests are in progress that nobody waits for");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::sleep(REST).await;
         self.held()
     }
 

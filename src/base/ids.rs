@@ -1,11 +1,13 @@
 //! Identifiers: random request ids, and which ids of a caller are sane enough to keep.
 
+use data_encoding::HEXLOWER;
+
 /// Longest request id that is taken over from a caller, in bytes.
 const LONGEST: usize = 128;
 
 /// A fresh request id: 128 random bits in hexadecimal. Unique, not secret.
 pub fn request_id() -> String {
-    format!("{:032x}", fastrand::u128(..))
+    HEXLOWER.encode(&fastrand::u128(..).to_be_bytes())
 }
 
 /// Whether a caller's own request id may be kept: visible ASCII that needs no quoting in a log line or a header.

@@ -1,13 +1,14 @@
 //! Stage 10: Once, at the end of every request however it ended: count it and write its line.
 
-use serde::Serialize;
+use std::time::Duration;
 
-use super::exchange::{Attempt, Caller, Exchange};
+use super::exchange::{Attempt, Caller, Exchange, Received};
 use super::limits::Bill;
 use crate::base::Label;
 use crate::dialect::usage::Usage;
 use crate::governance::{Measure, Tokens as Counts, What};
-use crate::telemetry::{Metrics, RequestSeries, TokenSeries, logging};
+use crate::telemetry::line::name;
+use crate::telemetry::{Line, Metrics, RequestSeries, TokenSeries, logging};
 
 /// Status of a request whose caller left before there was one (nginx's convention).
 const CALLER_LEFT: u16 = 499;
@@ -22,73 +23,6 @@ pub struct Labels {
     reasons: [Label; 4],
     scopes: [Label; 4],
     operations: Vec<(&'static str, Label)>,
-}
-
-/// One line of the log.
-#[derive(Serialize)]
-struct Line<'a> {
-    ts: String,
-    level: &'static str,
-    event: &'static str,
-    request_id: &'a str,
-    caller: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_address: Option<std::net::IpAddr>,
-    operation: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    model: Option<&'a str>,
-    status: u16,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cause: Option<&'a str>,
-    stream: bool,
-    duration_ms: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    first_event_ms: Option<f64>,
-    overhead_ms: f64,
-    bytes_in: u64,
-    bytes_out: u64,
-    attempts: Vec<Tried<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    usage: Option<Tokens>,
-    /// Micro-dollars.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cost_micro_usd: Option<u64>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    price_unknown: bool,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    usage_estimated: bool,
-    /// Pieces of earlier reasoning that the upstream was not told.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    dropped_reasoning: Option<usize>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    caller_left: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stream_failure: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_retry: Option<u32>,
-    generation: u64,
-}
-
-#[derive(Serialize)]
-struct Tried<'a> {
-    provider: &'a str,
-    key: &'a str,
-    deployment: &'a str,
-    outcome: &'a str,
-    duration_ms: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    upstream_id: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct Tokens {
-    input: u64,
-    cached_input: u64,
-    cache_write: u64,
-    output: u64,
-    reasoning: u64,
 }
 
 impl Labels {
@@ -147,35 +81,47 @@ pub async fn settle(exchange: &mut Exchange, labels: &Labels, metrics: &Metrics)
     if reply.caller_left {
         metrics.client_cancelled.inc();
     }
-    logging::line(&Line {
-        ts: logging::now(),
-        level: if status >= 500 || reply.stream_failure.is_some() { "warn" } else { "info" },
-        event: "request",
-        request_id: &received.id,
-        caller: caller.text(),
-        client_address: received.address,
-        operation: operation.text(),
-        model: exchange.plan.as_ref().map(|plan| plan.model()),
-        status,
-        code: reply.code,
-        cause: reply.cause.as_deref(),
-        stream: reply.stream,
-        duration_ms: millis(duration),
-        first_event_ms: reply.first_event.map(millis),
-        overhead_ms: millis(overhead),
-        bytes_in: reply.bytes_in,
-        bytes_out: reply.bytes_out,
-        attempts: exchange.attempts.iter().map(tried).collect(),
-        usage: reply.usage.map(tokens),
-        cost_micro_usd: bill.cost.filter(|_| bill.tokens.is_some()),
-        price_unknown: bill.cost.is_none(),
-        usage_estimated: reply.usage_estimated,
-        dropped_reasoning: Some(reply.dropped_reasoning).filter(|count| *count > 0),
-        caller_left: reply.caller_left,
-        stream_failure: reply.stream_failure,
-        client_retry: received.retry_count.filter(|count| *count > 0),
-        generation: exchange.snapshot.generation,
-    });
+    write_line(exchange, received, caller, &bill, (status, duration, overhead));
+}
+
+/// The request's story in one line.
+fn write_line(
+    exchange: &Exchange,
+    received: &Received,
+    caller: &Label,
+    bill: &Bill,
+    (status, duration, overhead): (u16, Duration, Duration),
+) {
+    let reply = &exchange.reply;
+    let level = if status >= 500 || reply.stream_failure.is_some() { "warn" } else { "info" };
+    let mut line = Line::new(level, "request");
+    line.text(name!("request_id"), &received.id);
+    line.text(name!("caller"), caller.text());
+    line.text_if(name!("client_address"), received.address.map(|address| address.to_string()).as_deref());
+    line.text(name!("operation"), received.operation.map_or("none", |operation| operation.name()));
+    line.text_if(name!("model"), exchange.plan.as_ref().map(|plan| plan.model()));
+    line.number(name!("status"), status.into());
+    line.text_if(name!("code"), reply.code);
+    line.text_if(name!("cause"), reply.cause.as_deref());
+    line.boolean(name!("stream"), reply.stream);
+    line.millis(name!("duration_ms"), duration);
+    reply.first_event.into_iter().for_each(|first| line.millis(name!("first_event_ms"), first));
+    line.millis(name!("overhead_ms"), overhead);
+    line.number(name!("bytes_in"), reply.bytes_in);
+    line.number(name!("bytes_out"), reply.bytes_out);
+    line.list(name!("attempts"), &exchange.attempts, tried);
+    reply.usage.iter().for_each(|usage| line.object(name!("usage"), |line| tokens(line, usage)));
+    // Micro-dollars.
+    line.number_if(name!("cost_micro_usd"), bill.cost.filter(|_| bill.tokens.is_some()));
+    line.mark(name!("price_unknown"), bill.cost.is_none());
+    line.mark(name!("usage_estimated"), reply.usage_estimated);
+    // Pieces of earlier reasoning that the upstream was not told.
+    line.number_if(name!("dropped_reasoning"), Some(reply.dropped_reasoning as u64).filter(|count| *count > 0));
+    line.mark(name!("caller_left"), reply.caller_left);
+    line.text_if(name!("stream_failure"), reply.stream_failure);
+    line.number_if(name!("client_retry"), received.retry_count.filter(|count| *count > 0).map(u64::from));
+    line.number(name!("generation"), exchange.snapshot.generation);
+    logging::write(line);
 }
 
 /// Ends what the request has reserved and teaches what its answer has shown.
@@ -218,22 +164,19 @@ fn count_money(bill: &Bill, model: &Label, caller: &Label, metrics: &Metrics) {
     }
 }
 
-fn tried(attempt: &Attempt) -> Tried<'_> {
-    Tried {
-        provider: &attempt.candidate.provider.name,
-        key: &attempt.candidate.key.name,
-        deployment: &attempt.candidate.deployment.name,
-        outcome: attempt.outcome,
-        duration_ms: millis(attempt.duration),
-        upstream_id: attempt.upstream_id.as_deref(),
-    }
+fn tried(line: &mut Line, Attempt { candidate, outcome, duration, upstream_id }: &Attempt) {
+    line.text(name!("provider"), &candidate.provider.name);
+    line.text(name!("key"), &candidate.key.name);
+    line.text(name!("deployment"), &candidate.deployment.name);
+    line.text(name!("outcome"), outcome);
+    line.millis(name!("duration_ms"), *duration);
+    line.text_if(name!("upstream_id"), upstream_id.as_deref());
 }
 
-fn tokens(usage: Usage) -> Tokens {
-    let Usage { input, cached_input, cache_write, output, reasoning } = usage;
-    Tokens { input, cached_input, cache_write, output, reasoning }
-}
-
-fn millis(duration: std::time::Duration) -> f64 {
-    (duration.as_secs_f64() * 1e6).round() / 1e3
+fn tokens(line: &mut Line, usage: &Usage) {
+    line.number(name!("input"), usage.input);
+    line.number(name!("cached_input"), usage.cached_input);
+    line.number(name!("cache_write"), usage.cache_write);
+    line.number(name!("output"), usage.output);
+    line.number(name!("reasoning"), usage.reasoning);
 }

@@ -6,10 +6,10 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
-use jiff::{Timestamp, Unit};
 use log::{Level, LevelFilter, Metadata, Record};
 use prometheus::IntCounter;
-use serde::Serialize;
+
+use super::line::{Line, name};
 
 /// Lines that may wait; at a kilobyte each, 16 MiB.
 const QUEUE: usize = 16_384;
@@ -35,16 +35,6 @@ enum Message {
     Flush(SyncSender<()>),
 }
 
-/// A line about the process rather than about a request.
-#[derive(Serialize)]
-struct Event<'a> {
-    ts: String,
-    level: &'a str,
-    event: &'a str,
-    target: &'a str,
-    message: String,
-}
-
 /// Starts the writer and takes over the `log` facade. Call once, early. `dropped` counts lost lines.
 pub fn start(level: LevelFilter, dropped: IntCounter) {
     let (queue, lines) = sync_channel(QUEUE);
@@ -57,12 +47,10 @@ pub fn start(level: LevelFilter, dropped: IntCounter) {
     }
 }
 
-/// Writes a record as one line.
-pub fn line(record: &impl Serialize) {
+/// Writes a line, or counts it as lost.
+pub fn write(line: Line) {
     let Some(sink) = SINK.get() else { return };
-    let Ok(mut text) = serde_json::to_vec(record) else { return };
-    text.push(b'\n');
-    if let Err(TrySendError::Full(_)) = sink.queue.try_send(Message::Line(text)) {
+    if let Err(TrySendError::Full(_)) = sink.queue.try_send(Message::Line(line.finish())) {
         sink.dropped.inc();
     }
 }
@@ -75,13 +63,6 @@ pub fn flush() {
         // A reader that takes no line for a second gets no more of them.
         let _ = wait.recv_timeout(Duration::from_secs(1));
     }
-}
-
-/// The present time for a log line: RFC 3339 with milliseconds.
-pub fn now() -> String {
-    let now = Timestamp::now();
-    let rounded = now.round(Unit::Millisecond).unwrap_or(now);
-    format!("{rounded:.3}")
 }
 
 fn write_lines(lines: &Receiver<Message>) {
@@ -136,7 +117,10 @@ impl log::Log for Facade {
             Level::Debug => "debug",
             Level::Trace => "trace",
         };
-        line(&Event { ts: now(), level, event: "log", target: record.target(), message: record.args().to_string() });
+        let mut line = Line::new(level, "log");
+        line.text(name!("target"), record.target());
+        line.text(name!("message"), &record.args().to_string());
+        write(line);
     }
 
     fn flush(&self) {
