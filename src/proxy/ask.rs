@@ -45,9 +45,8 @@ impl Lane<'_> {
             prepared = self.prepare(candidate, credential.as_ref(), Recall::Own).await?;
             asked = self.ask_instead(candidate, &prepared, asked).await?;
         }
-        let unread =
-            |answered: &Box<Answered>| judge::reasoning_is_unreadable(answered.head().status, &answered.words());
-        if prepared.reasoning.kept > 0 && asked.as_ref().is_ok_and(unread) {
+        let unread = |answered: &Answered| judge::reasoning_is_unreadable(answered.head().status, &answered.words());
+        if prepared.reasoning.kept > 0 && asked.as_deref().is_ok_and(unread) {
             prepared = self.prepare(candidate, credential.as_ref(), Recall::Nothing).await?;
             asked = self.ask_instead(candidate, &prepared, asked).await?;
         }

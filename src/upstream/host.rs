@@ -133,15 +133,12 @@ impl Host {
     }
 
     pub(super) fn way(&self, address: SocketAddr, idle: &Idle) -> Arc<Way> {
-        let known = self.way.load();
-        if let Some(known) = known.as_ref().filter(|known| known.address == address) {
+        if let Some(known) = self.way.load().as_ref().filter(|known| known.address == address) {
             return Arc::clone(known);
         }
         let peer = self.build_peer(address);
         let way = Arc::new(Way { address, waiting: idle.shelf(peer.reuse_hash()), peer });
-        if known.is_none() {
-            self.way.store(Some(Arc::clone(&way)));
-        }
+        self.way.store(Some(Arc::clone(&way)));
         way
     }
 
