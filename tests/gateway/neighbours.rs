@@ -1,5 +1,6 @@
 //! Real nginx and HAProxy as neighbours: before the gateway, behind it, or in its place.
 
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -44,7 +45,7 @@ impl Neighbour {
         for (door, _) in doors {
             match door.parse() {
                 Ok(address) => until_listening(address).await,
-                Err(_) => wait_until("the socket is there", || Path::new(door).exists()).await,
+                Err(_) => wait_until("the socket is listened at", || UnixStream::connect(door).is_ok()).await,
             }
         }
         neighbour

@@ -78,6 +78,22 @@ pub struct Gateway {
     child: Child,
 }
 
+/// Moves a line before those of requests that surely came later. Moments in the log are cut to milliseconds.
+fn in_order(mut lines: Vec<Value>) -> Vec<Value> {
+    let came = |line: &Value| {
+        let written: jiff::Timestamp = line["ts"].as_str().unwrap().parse().unwrap();
+        written.as_millisecond() as f64 - line["duration_ms"].as_f64().unwrap()
+    };
+    for next in 1..lines.len() {
+        let mut place = next;
+        while place > 0 && came(&lines[place]) + 1.0 < came(&lines[place - 1]) {
+            lines.swap(place, place - 1);
+            place -= 1;
+        }
+    }
+    lines
+}
+
 impl Gateway {
     pub async fn start(config: &Value) -> Self {
         Self::start_with(config, &[]).await
@@ -142,14 +158,15 @@ impl Gateway {
         std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
 
-    /// The request lines of the log, once there are `count`.
+    /// The request lines of the log, once there are `count`, in the order in which the requests came. A line is written
+    /// when all is over, and the next request's may be quicker.
     pub async fn request_lines(&self, count: usize) -> Vec<Value> {
         let lines = || -> Vec<Value> {
             let parsed = |line: &str| serde_json::from_str::<Value>(line).ok();
             self.log().lines().filter_map(parsed).filter(|line| line["event"] == "request").collect()
         };
         wait_until("request lines", || lines().len() >= count).await;
-        lines()
+        in_order(lines())
     }
 
     /// Writes another configuration in place, listeners kept, and sends SIGHUP.
