@@ -2,11 +2,13 @@
 //! body in the upstream's own dialect only the reasoning goes that was packed here.
 #![no_main]
 
-use azgate::dialect::translate::{self, Host, Look, Presented, Protocol, Recall, Refused, Target};
+mod dialects;
+
+use azgate::dialect::translate::{self, Host, Look, Protocol, Recall, Refused, Target};
+use dialects::{PRESENTED, PROTOCOLS};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
-const PROTOCOLS: [Protocol; 3] = [Protocol::Chat, Protocol::Responses, Protocol::Messages];
 const MODELS: [&str; 6] = ["gpt-4o", "gpt-5.2", "mine", "claude-3-5-haiku", "claude-sonnet-4-6", "claude-opus-4-7"];
 const HOSTS: [Host; 3] = [Host::OldAzure, Host::Azure, Host::Maker];
 
@@ -16,18 +18,10 @@ fuzz_target!(|data: &[u8]| {
     let (from, to) = (PROTOCOLS[choice % 3], PROTOCOLS[choice / 3 % 3]);
     let (model, host) = (MODELS[choice / 9 % 6], HOSTS[choice % 3]);
     let target = Target { deployment: model, model, origin: "AAAAAAAA", recall: Recall::Own, host };
-    let presented = Presented {
-        model: "\"m\"",
-        request_id: "req-1",
-        now: 1,
-        wants_usage: true,
-        prompt_tokens: 3,
-        session: None,
-    };
-    if let Ok(translated) = translate::request(from, to, body, &target, &presented) {
+    if let Ok(translated) = translate::request(from, to, body, &target, &PRESENTED) {
         let written: Value = serde_json::from_slice(&translated.body).expect("JSON");
         assert_eq!(written["model"], model);
-        let again = translate::request(to, from, &translated.body, &target, &presented);
+        let again = translate::request(to, from, &translated.body, &target, &PRESENTED);
         assert!(!matches!(again, Err(Refused::NotJson(_))), "{again:?}");
     }
     let _ = translate::tokens(body);

@@ -2,32 +2,26 @@
 //! out, and only a stream that is complete has a normal end.
 #![no_main]
 
+mod dialects;
+
 use azgate::dialect::stream::Progress;
-use azgate::dialect::translate::{self, Host, Presented, Protocol, Recall, Reply, Target};
+use azgate::dialect::translate::{self, Host, Protocol, Recall, Reply, Target};
 use bytes::Bytes;
+use dialects::{PRESENTED, PROTOCOLS};
 use libfuzzer_sys::fuzz_target;
 
-const PROTOCOLS: [Protocol; 3] = [Protocol::Chat, Protocol::Responses, Protocol::Messages];
 const ENDS: [&[u8]; 4] = [b"data: [DONE]\n\n", b"event: message_stop\n", b"event: response.completed\n", b"event: response.incomplete\n"];
 
 fn reply(caller: Protocol, upstream: Protocol, stops: bool) -> Reply {
     let model = if upstream == Protocol::Messages { "claude-sonnet-4-6" } else { "gpt-5.2" };
     let target = Target { deployment: model, model, origin: "AAAAAAAA", recall: Recall::Own, host: Host::Azure };
-    let presented = Presented {
-        model: "\"m\"",
-        request_id: "req-1",
-        now: 1,
-        wants_usage: true,
-        prompt_tokens: 3,
-        session: None,
-    };
     let body = match caller {
         Protocol::Chat => r#"{"messages":[]}"#,
         Protocol::Responses => r#"{"input":"x","tools":[{"type":"custom","name":"f"}]}"#,
         Protocol::Messages if stops => r#"{"max_tokens":9,"messages":[],"stop_sequences":["ab","a\nb","b"]}"#,
         Protocol::Messages => r#"{"max_tokens":9,"messages":[]}"#,
     };
-    translate::request(caller, upstream, body.as_bytes(), &target, &presented).expect("a request").reply
+    translate::request(caller, upstream, body.as_bytes(), &target, &PRESENTED).expect("a request").reply
 }
 
 fn run<'a>(reply: &Reply, chunks: impl Iterator<Item = &'a [u8]>) -> Option<(Vec<u8>, Progress)> {

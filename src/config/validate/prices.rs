@@ -2,14 +2,10 @@
 
 use std::collections::HashSet;
 
-use crate::{
-    config::{
-        build::prices,
-        file::{Budget, File, VirtualKey},
-        read::Place,
-    },
-    governance::Prices,
-};
+use crate::config::build::prices;
+use crate::config::file::{Budget, File, VirtualKey};
+use crate::config::read::Place;
+use crate::governance::Prices;
 
 /// As many models are named in one warning.
 const NAMED: usize = 5;
