@@ -174,10 +174,8 @@ impl Relay<'_> {
     /// the writing.
     async fn at_once(&mut self, head: Parts, mut rope: Vec<Bytes>) -> Result<(), Stop> {
         self.reply.status = Some(head.status);
-        self.reply.bytes_out += rope.iter().map(|part| part.len() as u64).sum::<u64>();
-        if !rope.is_empty() {
-            self.seen();
-        }
+        let length: u64 = rope.iter().map(|part| part.len() as u64).sum();
+        let begun = (length > 0).then(|| self.route.started.elapsed());
         let session = &mut *self.session;
         let write = pin!(async move {
             session.write_response_header(Box::new(head.into())).await?;
@@ -188,7 +186,10 @@ impl Relay<'_> {
             session.write_response_body(last, true).await
         });
         let taken = pin!(caller_takes(self.route.candidate.provider.timeouts.exchange.idle, write));
-        self.reply.waiting(taken).await
+        self.reply.waiting(taken).await?;
+        self.reply.bytes_out += length;
+        self.reply.first_event = self.reply.first_event.or(begun);
+        Ok(())
     }
 
     /// Whether the usage of an answer is this request's own: what is read again was counted when it was made, but for what

@@ -94,6 +94,9 @@ impl<S: IO> Patient<S> {
 
     /// Nothing more has come for now, perhaps for too long.
     fn wait(&mut self, turn: Turn, context: &mut Context<'_>) -> Option<Enough> {
+        if matches!(self.state, State::Silent { .. }) {
+            return None;
+        }
         if let State::Head { turn: current, limit, .. } = &mut self.state
             && *current == turn
         {
@@ -255,6 +258,18 @@ mod tests {
         assert!(patient.read(&mut [0; 64]).await.unwrap() > 0);
         head_complete();
         (patient, caller)
+    }
+
+    /// Over TLS nothing else limits it: there the first bytes cannot be looked at beforehand.
+    #[tokio::test]
+    async fn a_connection_that_never_says_anything_is_closed_sooner() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _caller = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut patient = Patient::new(Stream::from(listener.accept().await.unwrap().0), Heads::default(), 1);
+        tokio::time::pause();
+        let begun = Instant::now();
+        assert_eq!(sharing(pin!(patient.read(&mut [0]))).await.unwrap(), 0);
+        assert!(begun.elapsed() >= FIRST_BYTES && begun.elapsed() < FIRST_BYTES * 2);
     }
 
     #[tokio::test]

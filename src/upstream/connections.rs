@@ -101,7 +101,11 @@ impl Connections {
                 return Some(Line::Http2(Box::new(session)));
             }
         }
-        way.waiting.take().map(Line::Http1)
+        match way.peer.options.alpn.get_min_http_version() {
+            1 => way.waiting.take().map(Line::Http1),
+            // What waits there was put by somebody who leaves the server the choice.
+            _ => None,
+        }
     }
 
     pub(super) fn give_back_http1(&self, stream: Stream, way: &Way) {

@@ -137,7 +137,7 @@ impl Host {
             return Arc::clone(known);
         }
         let peer = self.build_peer(address);
-        let way = Arc::new(Way { address, waiting: idle.shelf(peer.reuse_hash()), peer });
+        let way = Arc::new(Way { address, waiting: idle.shelf(address, peer.reuse_hash()), peer });
         self.way.store(Some(Arc::clone(&way)));
         way
     }

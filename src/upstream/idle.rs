@@ -5,6 +5,7 @@
 //! and a sweep every few seconds closes those that the server has closed or that have waited for too long.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -23,7 +24,10 @@ const SWEEP: Duration = Duration::from_secs(5);
 const PARTS: usize = 8;
 
 /// Connections on one part. Those that find no room are closed.
-const ROOM: usize = 128;
+const ROOM: usize = 1_024;
+
+/// All connections of a process that a sweep leaves; of more, it closes the oldest of each part.
+const MOST: usize = 1_024;
 
 thread_local! {
     /// The part where a thread puts its connections and looks first.
@@ -36,8 +40,8 @@ thread_local! {
 /// All that wait in one process.
 #[derive(Default)]
 pub(super) struct Idle {
-    /// By the peer's own hash, which tells apart all that must not be mixed.
-    shelves: Mutex<HashMap<u64, Arc<Shelf>>>,
+    /// By the address and the peer's own hash, which tells apart all that must not be mixed.
+    shelves: Mutex<HashMap<(SocketAddr, u64), Arc<Shelf>>>,
     swept: AtomicBool,
 }
 
@@ -53,8 +57,8 @@ struct Waiting {
 }
 
 impl Idle {
-    pub fn shelf(&self, peer: u64) -> Arc<Shelf> {
-        Arc::clone(lock(&self.shelves).entry(peer).or_default())
+    pub fn shelf(&self, address: SocketAddr, peer: u64) -> Arc<Shelf> {
+        Arc::clone(lock(&self.shelves).entry((address, peer)).or_default())
     }
 
     /// Puts a connection on a shelf, unless the server has closed it or has said something unasked.
@@ -71,6 +75,10 @@ impl Idle {
     fn sweep(&self, now: Instant) {
         let mut shelves = lock(&self.shelves);
         shelves.values().for_each(|shelf| shelf.sweep(now));
+        let all = shelves.values().map(|shelf| shelf.len()).sum::<usize>();
+        if all > MOST {
+            shelves.values().for_each(|shelf| shelf.cut(MOST, all));
+        }
         // Callers may name endpoints of their own, and no host has a shelf for ever.
         shelves.retain(|_, shelf| Arc::strong_count(shelf) > 1 || !shelf.is_empty());
     }
@@ -112,15 +120,32 @@ impl Shelf {
         self.parts.iter().for_each(|part| lock(part).retain_mut(stays));
     }
 
+    /// Keeps its share when so many of all may stay: those that were put here last.
+    fn cut(&self, most: usize, all: usize) {
+        for part in &self.parts {
+            let mut part = lock(part);
+            let surplus = part.len() - part.len() * most / all;
+            part.drain(..surplus);
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.parts.iter().map(|part| lock(part).len()).sum()
+    }
+
     fn is_empty(&self) -> bool {
-        self.parts.iter().all(|part| lock(part).is_empty())
+        self.len() == 0
     }
 }
 
 /// Nothing is to be read on a connection that waits: neither an end nor an answer that nobody has asked for.
 fn is_open(stream: &mut Stream) -> bool {
     // The runtime would answer "not now" to a task that has done much in its turn.
-    unconstrained(stream.read(&mut [0; 1])).now_or_never().is_none()
+    let read = unconstrained(stream.read(&mut [0; 1])).now_or_never();
+    if matches!(read, Some(Ok(1..))) {
+        log::warn!("an upstream said something on a connection on which nothing was asked; it was closed");
+    }
+    read.is_none()
 }
 
 /// What a lock holds is whole whenever it is let go.
@@ -135,6 +160,10 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
+
+    fn to(port: u16) -> SocketAddr {
+        ([127, 0, 0, 1], port).into()
+    }
 
     async fn pair() -> (Stream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -180,7 +209,7 @@ mod tests {
     #[tokio::test]
     async fn a_sweep_closes_those_that_were_closed_or_have_waited_for_long() {
         let idle = Arc::new(Idle::default());
-        let shelf = idle.shelf(1);
+        let shelf = idle.shelf(to(1), 1);
         let ((one, _one), (other, there)) = (pair().await, pair().await);
         idle.put(&shelf, one);
         idle.sweep(Instant::now());
@@ -198,24 +227,29 @@ mod tests {
     async fn a_shelf_goes_with_its_host() {
         let idle = Arc::new(Idle::default());
         let (stream, _server) = pair().await;
-        let shelf = idle.shelf(1);
+        let shelf = idle.shelf(to(1), 1);
         idle.put(&shelf, stream);
         drop(shelf);
         idle.sweep(Instant::now());
-        assert!(!idle.shelf(1).is_empty(), "a successor of the host finds the connections");
+        assert!(!idle.shelf(to(1), 1).is_empty(), "a successor of the host finds the connections");
         idle.sweep(Instant::now() + IDLE);
         assert!(lock(&idle.shelves).is_empty());
     }
 
     #[tokio::test]
-    async fn there_is_an_end_to_what_waits() {
-        let (idle, shelf) = (Arc::new(Idle::default()), Shelf::default());
-        let mut servers = Vec::new();
-        for _ in 0..ROOM + 1 {
-            let (stream, server) = pair().await;
-            servers.push(server);
-            idle.put(&shelf, stream);
+    async fn of_too_many_the_oldest_are_closed() {
+        let (idle, mut servers, mut last) = (Arc::new(Idle::default()), Vec::new(), Vec::new());
+        for port in [1, 2] {
+            let shelf = idle.shelf(to(port), 1);
+            for _ in 0..10 {
+                let (stream, server) = pair().await;
+                servers.push(server);
+                last.push(stream.id());
+                idle.put(&shelf, stream);
+            }
+            shelf.cut(10, 20);
+            assert_eq!(shelf.len(), 5);
+            assert_eq!(shelf.take().unwrap().id(), *last.last().unwrap());
         }
-        assert_eq!((0..=ROOM).filter(|_| shelf.take().is_some()).count(), ROOM);
     }
 }

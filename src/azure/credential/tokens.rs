@@ -204,12 +204,11 @@ impl Tokens {
         // A task of its own: should the crate panic, this cache goes on.
         let got = tokio::spawn(async move { source::fetch(&identity, dial).await }).await;
         let got = got.unwrap_or_else(|error| Err(Failure::Setup(format!("asking for a token broke off: {error}"))));
-        let forced = self.refused.swap(None).is_some();
         match got {
             Ok(token) => self.hold(token),
             Err(failure) => self.fail(failure),
         }
-        if forced {
+        if self.refused.swap(None).is_some() {
             // Last, so that whoever sees it sees the token that came of it.
             self.forced.store(Some(Arc::new(Instant::now())));
         }
