@@ -1,6 +1,7 @@
 //! Forms with files (RFC 7578) as they stream by: where each field stands, and the text of the short ones. Files are
 //! passed over, whatever their size, but for the lines of a batch, in which model names hide.
 
+mod lines;
 mod parameters;
 
 use std::ops::Range;
@@ -9,8 +10,8 @@ use bytes::Bytes;
 use memchr::memmem;
 
 use super::members::{Member, Members};
-use super::places::{Place, Places};
-use parameters::{Disposition, boundary, disposition};
+use lines::{LONGEST_MODEL, Lines};
+use parameters::{Disposition, boundary, disposition, is_encoded};
 
 /// Longest text of a field that is kept. The gateway acts on names and switches.
 const LONGEST_TEXT: usize = 4 * 1024;
@@ -24,28 +25,27 @@ const MOST_PARTS: usize = 256;
 /// What the file of an upload is called.
 const FILE: &str = "file";
 
-/// Where a line of a batch names its model.
-static MODEL: Place<()> = Place::noted(());
-static LINE: Place<()> = Place::object(&[("body", &Place::object(&[("model", &MODEL)]))]);
-
-/// Longest model name of a batch line that is kept.
-const LONGEST_MODEL: usize = 512;
-
 /// Why a body is no form.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum FormError {
-    #[error("the content type is not `multipart/form-data` with a boundary")]
+    #[error("the content type is not `multipart/form-data` with one boundary that everybody reads alike")]
     NoBoundary,
     #[error("the head of a part is longer than {LONGEST_HEAD} bytes")]
     HeadTooLong,
     #[error(
-        "a part has no `Content-Disposition: form-data` with a name, or more than one, or parameters that not everybody \
-         reads alike"
+        "a part has no `Content-Disposition: form-data` with a name of letters, digits and `_.-[]`, or more than one, or \
+         others than `name` and `filename`, or one that not everybody reads alike"
     )]
     NoName,
     /// To some readers that is a boundary, to others content that looks like one.
     #[error("a boundary has no line of its own, with a line end of two characters before and behind it")]
     LooseBoundary,
+    /// Readers look for the first boundary in different ways, and some go on behind the last one.
+    #[error("something stands before the form's first boundary or behind its last one")]
+    Around,
+    /// RFC 7578, section 4.7: senders should not use it.
+    #[error("a part has a `Content-Transfer-Encoding` other than 7bit, 8bit or binary")]
+    Encoded,
     #[error("the form has more than {MOST_PARTS} parts")]
     TooManyParts,
     #[error("the form ends before its last boundary")]
@@ -91,8 +91,10 @@ pub struct Form {
 pub enum Flaw {
     #[error("the file has more lines than a batch may have")]
     TooMany,
-    #[error("the file has a line that is no JSON")]
+    #[error("the file has a line that is no JSON document")]
     NotJson,
+    #[error("the file has a line that names no model in `body.model`")]
+    Unnamed,
     #[error(
         "a line of the file names its model in a way that not everybody reads alike: write `body` and `model` in these \
          letters, and the name as a string without escapes of at most {LONGEST_MODEL} bytes"
@@ -113,9 +115,8 @@ pub struct Multipart {
     fields: Vec<Field>,
     start: u64,
     text: Vec<u8>,
-    lines: Places<()>,
-    /// Where the content begins whose lines are read.
-    lines_from: Option<u64>,
+    /// Of the first part that has a file name.
+    lines: Option<Lines>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -143,8 +144,7 @@ impl Multipart {
             fields: Vec::new(),
             start: 0,
             text: Vec::new(),
-            lines: Places::new(&LINE).keeping(LONGEST_MODEL),
-            lines_from: None,
+            lines: None,
         })
     }
 
@@ -160,18 +160,7 @@ impl Multipart {
         if !(self.state == State::End || self.state == State::Boundary && ends_here()) {
             return Err(FormError::Unfinished);
         }
-        let from = self.lines_from.unwrap_or_default();
-        let model = |found| {
-            let name: String = self.lines.plain(found)?.to_owned();
-            Some((from + found.value.start..from + found.value.end, name))
-        };
-        let models: Vec<_> = self.lines.found().iter().filter_map(model).collect();
-        let flaw = match () {
-            () if self.lines.overflowed() => Some(Flaw::TooMany),
-            () if self.lines.is_lost() => Some(Flaw::NotJson),
-            () if self.lines.is_disguised() || models.len() < self.lines.found().len() => Some(Flaw::Disguised),
-            () => None,
-        };
+        let (models, flaw) = self.lines.map(Lines::finish).unwrap_or_default();
         Ok(Form { models, flaw, fields: self.fields, start: self.start, boundary: self.boundary })
     }
 
@@ -184,7 +173,9 @@ impl Multipart {
     fn step(&mut self) -> Result<bool, FormError> {
         match self.state {
             State::Preamble => {
-                let Some(found) = self.delimiter()? else { return Ok(self.wait(false)) };
+                // At the very beginning, or behind a line end there.
+                let at = |start: usize| self.window[start..].starts_with(&self.delimiter).then_some(start);
+                let Some(found) = at(0).or_else(|| at(2)) else { return self.around() };
                 self.start = self.position(found + 2);
                 self.pass(found + self.delimiter.len());
                 self.state = State::Boundary;
@@ -205,18 +196,28 @@ impl Multipart {
                 self.state = State::Content;
             }
             State::Content => {
-                let Some(found) = self.delimiter()? else { return Ok(self.wait(true)) };
+                let Some(found) = self.delimiter()? else { return Ok(self.wait()) };
                 self.content(found);
                 self.end_of_part(found);
                 self.pass(found + self.delimiter.len());
                 self.state = State::Boundary;
             }
             State::End => {
+                if !self.window.trim_ascii().is_empty() {
+                    return Err(FormError::Around);
+                }
                 self.pass(self.window.len());
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// There is no first boundary: not yet, or not where it belongs.
+    fn around(&self) -> Result<bool, FormError> {
+        let longest = [b"\r\n", &self.delimiter[..]].concat();
+        let may_come = |whole: &[u8]| whole.starts_with(&self.window);
+        if may_come(&longest) || may_come(&self.delimiter) { Ok(false) } else { Err(FormError::Around) }
     }
 
     /// Where the next delimiter stands, as far as it is there.
@@ -248,11 +249,9 @@ impl Multipart {
     }
 
     /// Passes over what cannot be part of a delimiter any more.
-    fn wait(&mut self, content: bool) -> bool {
+    fn wait(&mut self) -> bool {
         let sure = self.window.len().saturating_sub(self.delimiter.len() - 1);
-        if content {
-            self.content(sure);
-        }
+        self.content(sure);
         self.pass(sure);
         false
     }
@@ -267,6 +266,9 @@ impl Multipart {
             return Err(FormError::TooManyParts);
         }
         let head = String::from_utf8_lossy(&self.window[..head_end]).into_owned();
+        if is_encoded(&head) {
+            return Err(FormError::Encoded);
+        }
         let Disposition { name, filename } = disposition(&head).ok_or(FormError::NoName)?;
         let start = self.position(head_end + 4);
         let kind = match filename.as_deref() {
@@ -274,8 +276,8 @@ impl Multipart {
             Some("") => Kind::Unclear,
             Some(_) => Kind::File,
         };
-        if kind != Kind::Text && self.lines_from.is_none() {
-            self.lines_from = Some(start);
+        if kind != Kind::Text && self.lines.is_none() {
+            self.lines = Some(Lines::from(start));
         }
         self.text.clear();
         self.fields.push(Field { name, kind, value: start..start, text: None });
@@ -290,9 +292,8 @@ impl Multipart {
             let room = (LONGEST_TEXT + 1).saturating_sub(self.text.len());
             self.text.extend_from_slice(&part[..count.min(room)]);
         }
-        if self.lines_from == Some(field.value.start) {
-            self.lines.feed(part);
-        }
+        let start = field.value.start;
+        self.lines.iter_mut().filter(|lines| lines.are_of(start)).for_each(|lines| lines.feed(part));
     }
 
     fn end_of_part(&mut self, in_window: usize) {
@@ -328,8 +329,7 @@ impl Form {
                 raw,
             })
         };
-        let found: Vec<Member> =
-            self.fields.iter().filter(|field| field.kind != Kind::File).filter_map(member).collect();
+        let found: Vec<Member> = self.fields.iter().filter_map(member).collect();
         let count = found.len();
         Members::new(found, count, 0)
     }

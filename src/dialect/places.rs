@@ -133,6 +133,11 @@ impl<T: Copy> Places<T> {
         self.state == State::AfterValue && self.entered.is_empty()
     }
 
+    /// Nothing of a document is open.
+    pub fn is_between(&self) -> bool {
+        self.entered.is_empty() && matches!(self.state, State::Value | State::AfterValue)
+    }
+
     /// More was found than is noted.
     pub fn overflowed(&self) -> bool {
         self.found.len() >= MOST_FOUND
@@ -209,6 +214,11 @@ impl<T: Copy> Places<T> {
             },
             State::InScalar => {
                 let end = rest.iter().position(|byte| matches!(byte, b',' | b']' | b'}') || is_space(*byte));
+                // Numbers and names. Whatever else stands there may be a comment to somebody.
+                let is_scalar = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
+                if !rest[..end.unwrap_or(rest.len())].iter().all(is_scalar) {
+                    return self.lose(chunk);
+                }
                 self.take(rest, at, end)
             }
             _ if is_space(rest[0]) => at + 1,

@@ -9,6 +9,10 @@ use super::refuse::Refusal;
 /// Looks at an HTTP/1 head. HTTP/2 frames its messages itself.
 pub fn check(session: &mut ServerSession) -> Result<(), Refusal> {
     let head = session.req_header();
+    if head.headers.get_all(header::CONTENT_TYPE).iter().nth(1).is_some() {
+        // One of them names the boundary of a form, and readers differ in which they take.
+        return Err(Refusal::new(400, "bad_request", "the request has more than one `content-type` header"));
+    }
     if head.version == Version::HTTP_2 {
         return Ok(());
     }

@@ -67,8 +67,22 @@ fn is_batch(members: &Members) -> Result<bool, Refusal> {
         let message = "a field is spelled like `purpose` but for the case of its letters; write it `purpose`";
         return Err(Refusal::new(400, "bad_request", message).param("purpose"));
     }
-    let is_batch = |purpose: &str| purpose.trim().eq_ignore_ascii_case(BATCH);
-    Ok(members.all("purpose").any(|purpose| purpose.as_str().is_some_and(|text| is_batch(&text))))
+    let refuse = |message: String| Refusal::new(400, "bad_request", message).param("purpose");
+    let mut purposes = members.all("purpose");
+    let (purpose, None) = (purposes.next(), purposes.next()) else {
+        return Err(refuse("the field `purpose` is there more than once".to_owned()));
+    };
+    let Some(purpose) = purpose else { return Ok(false) };
+    // What decodes, trims or cuts a text could make another one of it.
+    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    let Some(text) = purpose.as_str().filter(|text| plain(text)) else {
+        return Err(refuse("the field `purpose` is no word of letters, digits, `-` and `_`".to_owned()));
+    };
+    match &*text {
+        BATCH => Ok(true),
+        like if like.eq_ignore_ascii_case(BATCH) => Err(refuse(format!("the purpose `{like}` is written `{BATCH}`"))),
+        _ => Ok(false),
+    }
 }
 
 /// The keys that serve every model that the lines name.

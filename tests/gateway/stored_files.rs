@@ -140,7 +140,14 @@ async fn a_model_of_a_batch_cannot_be_hidden() {
     let forms = [
         (file(allowed) + &batch, 200),
         (file(hidden) + &batch, 403),
-        (file(hidden) + &batch + &part("name=purpose", "user_data"), 403),
+        (file(hidden) + &batch + &part("name=purpose", "user_data"), 400),
+        (file(hidden) + &part("name=purpose", "Batch"), 400),
+        (file(hidden) + &part("name=purpose", "\u{feff}batch"), 400),
+        (file(hidden) + &part("name=purpose", &format!("batch{}", " ".repeat(5_000))), 400),
+        (file(hidden) + &part("name=purpose; filename*=x", "batch"), 400),
+        (file(hidden) + &part("name=purpose\r\ncontent-transfer-encoding: base64", "YmF0Y2g="), 400),
+        (file(&format!("{allowed}\n{{\"x\":\n{hidden}\n}}")) + &batch, 400),
+        (file(&format!("{allowed}\n{{}}")) + &batch, 400),
         (file(hidden) + &part("name=Purpose", "batch"), 400),
         (part("name=x; filename=x", allowed) + &file(hidden) + &batch, 400),
         (part("name=file; filename=\"\"", hidden) + &batch, 400),
@@ -155,6 +162,13 @@ async fn a_model_of_a_batch_cannot_be_hidden() {
         let answer = send(gateway.address, Method::POST, "/v1/files", &headers, form.clone() + "--b0und--\r\n").await;
         assert_eq!(answer.status, status, "{form}: {}", answer.text());
     }
+    // Each names another boundary, and readers differ in which they take.
+    let other_boundary = "multipart/form-data; boundary=x";
+    let headers = [("authorization", "Bearer azg-narrow"), ("content-type", FORM), ("content-type", other_boundary)];
+    let form = file(allowed) + &batch + "--b0und--\r\n";
+    let twice = send(gateway.address, Method::POST, "/v1/files", &headers, form).await;
+    assert_eq!(twice.status, 400, "{}", twice.text());
+    assert!(twice.text().contains("more than one `content-type`"), "{}", twice.text());
     assert_eq!(one.recorded().len() + other.recorded().len(), 1);
 }
 

@@ -3,16 +3,29 @@
 /// RFC 2046, section 5.1.1.
 const LONGEST_BOUNDARY: usize = 70;
 
-/// The boundary that a content type names.
+/// The boundary that a content type names. `None` as well where two readers could find two: other parameters than the
+/// usual ones, escapes, marks that end a value for some.
 pub(super) fn boundary(content_type: &str) -> Option<String> {
     let (media, text) = content_type.split_once(';')?;
-    if !media.trim().eq_ignore_ascii_case("multipart/form-data") {
+    if !media.trim().eq_ignore_ascii_case("multipart/form-data") || text.contains('\\') {
         return None;
     }
-    let boundary = once(&parameters(text)?, "boundary")?.cloned()?;
-    let fits =
-        (1..=LONGEST_BOUNDARY).contains(&boundary.len()) && boundary.bytes().all(|byte| (b' '..0x7f).contains(&byte));
-    fits.then_some(boundary)
+    let all = parameters(text)?;
+    let usual = |name: &str| ["boundary", "charset"].iter().any(|usual| usual.eq_ignore_ascii_case(name));
+    let boundary = once(&all, "boundary")?.filter(|_| all.iter().all(|(name, _)| usual(name)))?;
+    let fits = (1..=LONGEST_BOUNDARY).contains(&boundary.len())
+        && boundary.trim_matches(' ').len() == boundary.len()
+        && boundary.bytes().all(|byte| (b' '..0x7f).contains(&byte) && byte != b'"');
+    fits.then(|| boundary.clone())
+}
+
+/// Whether the head of a part says that its content is written in another way than it is meant.
+pub(super) fn is_encoded(head: &str) -> bool {
+    let encodings = head.split("\r\n").filter_map(|line| line.split_once(':'));
+    encodings.filter(|(name, _)| name.trim().eq_ignore_ascii_case("content-transfer-encoding")).any(|(_, encoding)| {
+        let encoding = encoding.trim();
+        !["7bit", "8bit", "binary"].iter().any(|plain| plain.eq_ignore_ascii_case(encoding))
+    })
 }
 
 /// What the head of a part says of it.
@@ -22,10 +35,12 @@ pub(super) struct Disposition {
 }
 
 /// `None` as well where two readers could find two names: more than one of these headers, one that goes on in a second line, a
-/// line that ends otherwise than the others, a name that is given twice or in two ways, parameters that some would pass over.
+/// line that ends otherwise than the others, a name that is given twice, in two ways or in letters that some decode,
+/// parameters that some put together or pass over, an escaped quote.
 pub(super) fn disposition(head: &str) -> Option<Disposition> {
     let lines = || head.split("\r\n");
-    if lines().any(|line| line.starts_with([' ', '\t']) || line.contains(['\r', '\n', '\0'])) {
+    let is_odd = |c: char| c.is_control() && c != '\t';
+    if lines().any(|line| line.starts_with([' ', '\t']) || line.contains(is_odd)) {
         return None;
     }
     let is_disposition = |name: &str| name.trim().eq_ignore_ascii_case("content-disposition");
@@ -35,14 +50,16 @@ pub(super) fn disposition(head: &str) -> Option<Disposition> {
         .map(|(_, value)| value);
     let (value, None) = (values.next()?, values.next()) else { return None };
     let (kind, text) = value.split_once(';')?;
-    if !kind.trim().eq_ignore_ascii_case("form-data") {
+    if !kind.trim().eq_ignore_ascii_case("form-data") || text.contains("\\\"") {
         return None;
     }
     let all = parameters(text)?;
-    if once(&all, "name*")?.is_some() {
+    let usual = |name: &str| ["name", "filename", "filename*"].iter().any(|usual| usual.eq_ignore_ascii_case(name));
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-[]".contains(&byte);
+    let name = once(&all, "name")?.filter(|name| !name.is_empty() && name.bytes().all(is_plain))?.clone();
+    if !all.iter().all(|(name, _)| usual(name)) {
         return None;
     }
-    let name = once(&all, "name")?.cloned()?;
     let (plain, encoded) = (once(&all, "filename")?, once(&all, "filename*")?);
     Some(Disposition { name, filename: encoded.or(plain).cloned() })
 }
@@ -73,7 +90,11 @@ fn parameters(mut text: &str) -> Option<Vec<(String, String)>> {
             Some(quoted) => quoted_text(quoted)?,
             None => {
                 let end = rest.find(';').unwrap_or(rest.len());
-                (rest[..end].trim_matches(blank).to_owned(), &rest[end..])
+                let value = rest[..end].trim_matches(blank);
+                if value.contains(['"', ',', ' ', '\t']) {
+                    return None;
+                }
+                (value.to_owned(), &rest[end..])
             }
         };
         text = rest.trim_start_matches(blank);

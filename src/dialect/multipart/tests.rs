@@ -11,13 +11,16 @@ fn form() -> Vec<u8> {
     let part = |head: &str, content: &[u8]| [b"--a b\r\n", head.as_bytes(), b"\r\n\r\n", content, b"\r\n"].concat();
     let lines = b"{\"custom_id\":\"1\",\"body\":{\"model\":\"gpt\",\"x\":{\"model\":\"no\"}}}\n{\"body\":{\"model\" : \"Other\"}}\n";
     [
-        b"preamble\r\n".to_vec(),
+        b"\r\n".to_vec(),
         part("Content-Disposition: form-data; name=\"purpose\"", b"batch"),
-        part("content-disposition: form-data; filename=\"a\\\"; name=x.jsonl\"; name=file\r\ncontent-type: application/json", lines),
+        part(
+            "content-disposition: form-data; filename=\"a; name=x.jsonl\"; name=file\r\ncontent-type: application/json",
+            lines,
+        ),
         part("Content-Disposition: form-data; name=\"image\"; filename=\"i.png\"", b"\r\n--a \r\n\0\xff--a b\r\n\r\n-"),
         part("Content-Disposition: form-data; name=\"model\"", b""),
         part("Content-Disposition: form-data; name=\"model\"", b"azure/img"),
-        b"--a b--\r\nepilogue --a b".to_vec(),
+        b"--a b-- \r\n\r\n".to_vec(),
     ]
     .concat()
 }
@@ -86,7 +89,20 @@ fn lines_that_hide_a_model_are_known_for_it() {
     ] {
         assert_eq!(flaw(lines), Some(Flaw::Disguised), "{lines}");
     }
-    assert_eq!(flaw("{\"body\":{\"model\":\"a\"}}\n}\n{\"body\":{\"model\":\"b\"}}"), Some(Flaw::NotJson));
+    for lines in [
+        "{\"body\":{\"model\":\"a\"}}\n}\n{\"body\":{\"model\":\"b\"}}",
+        "{\"body\":{\"model\":\"a\"}}\n{\"x\":\n{\"body\":{\"model\":\"b\"}}\n}",
+        "{\"body\":{\"model\":\"a\"}}\r{\"x\":\r{\"body\":{\"model\":\"b\"}}",
+        "{\"body\":{\"model\":\"a\"},\"x\":/*,\"y\":\"*/0,body:{model:'b'},z:\"}",
+        "{\"body\":{\"model\":\"a\"}}\x0c{\"body\":{\"model\":\"b\"}}",
+    ] {
+        assert_eq!(flaw(lines), Some(Flaw::NotJson), "{lines}");
+    }
+    for lines in ["", "\r\n"] {
+        assert_eq!(flaw(lines), None, "{lines:?}");
+    }
+    assert_eq!(flaw("{\"body\":{\"model\":\"a\"}}\n\n{\"body\":{}}"), Some(Flaw::Unnamed));
+    assert_eq!(flaw("{\"body\":{\"model\":\"a\"}}\r\n \n{\"body\":{\"model\":\"b\"}}\n"), None);
 }
 
 #[test]
@@ -104,6 +120,12 @@ fn what_is_no_form_is_said_to_be_none() {
         "multipart/form-data; boundary=",
         "multipart/mixed; boundary=x",
         "multipart/form-data; boundary=a; boundary=b",
+        "multipart/form-data; boundary=\"a\\b\"",
+        "multipart/form-data; boundary=a; boundary*=utf-8''b",
+        "multipart/form-data; boundary=a,b",
+        "multipart/form-data; boundary=\"a \"",
+        "multipart/form-data; Xboundary=b; boundary=a",
+        "multipart/form-data; x=\"; boundary=b\"; boundary=a",
     ] {
         assert_eq!(Multipart::new(wrong).err(), Some(FormError::NoBoundary), "{wrong}");
     }
@@ -116,6 +138,14 @@ fn what_is_no_form_is_said_to_be_none() {
         ("--a b\r\nContent-Disposition: form-data; name=x\r\n\r\n--a b--\r\n", FormError::LooseBoundary),
         ("--a b\r\nContent-Disposition: form-data; name=x\r\n\r\n1\r\n--a bc\r\n", FormError::LooseBoundary),
         ("--a b\r\nContent-Disposition: form-data; name=x\r\n\r\n1\r\n--a b--x\r\n", FormError::LooseBoundary),
+        ("x--a b\r\nContent-Disposition: form-data; name=x\r\n\r\n1\r\n--a b--\r\n", FormError::Around),
+        ("x\r\n--a b\r\nContent-Disposition: form-data; name=x\r\n\r\n1\r\n--a b--\r\n", FormError::Around),
+        ("\r\n\r\n--a b\r\nContent-Disposition: form-data; name=x\r\n\r\n1\r\n--a b--\r\n", FormError::Around),
+        ("--a b\r\nContent-Disposition: form-data; name=x\r\n\r\n1\r\n--a b--\r\n--a b\r\n", FormError::Around),
+        (
+            "--a b\r\ncontent-transfer-encoding: base64\r\nContent-Disposition: form-data; name=x\r\n\r\n1\r\n--a b--",
+            FormError::Encoded,
+        ),
         (long.as_str(), FormError::HeadTooLong),
     ] {
         assert_eq!(read(bytes.as_bytes(), &[usize::MAX]).err(), Some(error), "{bytes:.40}");
@@ -139,6 +169,14 @@ fn a_part_has_one_name_to_whoever_reads_it() {
         "name=\"x\" name=model",
         "name=x; y; name=model",
         "name=x; =y",
+        "name=\"\"",
+        "name=\"=?utf-8?B?bW9kZWw=?=\"",
+        "name=x; name*0=model",
+        "name=x;\u{a0}filename=f",
+        "name=x;\u{b}filename=f",
+        "name=\"x\\\"; filename=\";a=b.jsonl\"",
+        "filename=\"a\\\"; name=model; x=\\\"\"; name=x",
+        "name=x\r\nX: \u{7f}",
     ] {
         let bytes = format!("--a b\r\nContent-Disposition: form-data; {head}\r\n\r\n1\r\n--a b--\r\n");
         assert_eq!(read(bytes.as_bytes(), &[usize::MAX]).err(), Some(FormError::NoName), "{head}");
@@ -155,13 +193,14 @@ fn a_field_that_some_servers_would_read_is_not_passed_over() {
         part("name=Model", "other"),
         part("name=model; filename=\"\"", "third"),
         part("name=model; filename=m", "a file"),
+        part("name=model; filename*=x", "a text to some"),
         "--a b--".to_owned(),
     ]
     .concat();
     let form = read(bytes.as_bytes(), &[usize::MAX]).unwrap();
     let members = form.members(&["model"]);
     let models: Vec<_> = members.all("model").map(|member| &member.raw[..]).collect();
-    assert_eq!(models, [&b"\"mine\""[..], b"null", b"\"third\""]);
+    assert_eq!(models, [&b"\"mine\""[..], b"null", b"\"third\"", b"null", b"null"]);
     assert_eq!(members.look_alikes("model").count(), 1);
 }
 
