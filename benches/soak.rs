@@ -26,7 +26,7 @@ const CALLERS: u64 = 32;
 const FAULTS: &[&str] = &["", "", "", "status=500", "status=429", "reset-before-head", "close-after-bytes=40"];
 /// Times between two reloads.
 const RELOAD: Duration = Duration::from_secs(10);
-/// How long the runtime keeps a thread that has nothing to do is 10 s.
+/// More than the 10 s for which the runtime keeps a thread that has nothing to do.
 const REST: Duration = Duration::from_secs(12);
 /// Memory may be this much above where it was after the first tenth.
 const GROWTH: f64 = 1.05;

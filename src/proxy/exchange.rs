@@ -176,6 +176,13 @@ pub struct Reply {
     pub stream_failure: Option<&'static str>,
 }
 
+impl Received {
+    /// The operation's stable name, for metrics and the log.
+    pub fn operation_name(&self) -> &'static str {
+        self.operation.map_or("none", Operation::name)
+    }
+}
+
 impl Plan {
     /// For a request about a stored object, which names no model and brings no body.
     pub fn about_object(targets: Vec<Target>, objects: Objects, snapshot: &Snapshot) -> Self {

@@ -6,7 +6,8 @@ use pingora::protocols::http::ServerSession;
 
 use super::refuse::Refusal;
 
-/// Looks at an HTTP/1 head. HTTP/2 frames its messages itself.
+/// Looks at a head: at what frames an HTTP/1 message, and in both versions at what frames a form. HTTP/2 frames its messages
+/// itself.
 pub fn check(session: &mut ServerSession) -> Result<(), Refusal> {
     let head = session.req_header();
     if head.headers.get_all(header::CONTENT_TYPE).iter().nth(1).is_some() {

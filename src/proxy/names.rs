@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::exchange::{Candidate, Plan};
+use super::uploads;
 use crate::catalog::{Catalog, Deployment};
 use crate::provider::Service;
 
@@ -36,8 +37,9 @@ fn images(candidate: &Candidate, plan: &Plan, catalog: &Catalog) -> Option<Deplo
 }
 
 fn of_lines(candidate: &Candidate, plan: &Plan, catalog: &Catalog) -> Vec<(Range<u64>, Bytes)> {
-    let purpose = plan.members.last("purpose").and_then(|purpose| purpose.as_str());
-    let (Some(form), Some("batch")) = (&plan.form, purpose.as_deref()) else { return Vec::new() };
+    let Some(form) = plan.form.as_ref().filter(|_| uploads::is_batch(&plan.members).unwrap_or(false)) else {
+        return Vec::new();
+    };
     let Some(place) = plan.targets[0].place else { return Vec::new() };
     let mut known: HashMap<&str, Bytes> = HashMap::new();
     let mut names = Vec::with_capacity(form.models.len());

@@ -159,7 +159,7 @@ impl Relay<'_> {
         rope.retain(|part| !part.is_empty());
         if length <= ONE_WRITE {
             self.settle().await;
-            return self.at_once(head, rope).await;
+            return self.at_once(head, rope, length as u64).await;
         }
         let mut rest = rope.pop().unwrap_or_default();
         let last = rest.split_off(rest.len().saturating_sub(ONE_WRITE));
@@ -167,14 +167,14 @@ impl Relay<'_> {
         self.send_all(rope).await?;
         self.send(rest).await?;
         self.settle().await;
-        self.send_last(last).await
+        self.seen();
+        self.write(last, true).await
     }
 
     /// Writes an answer that the caller can take within one limit: each write with a limit of its own would cost as much as
     /// the writing.
-    async fn at_once(&mut self, head: Parts, mut rope: Vec<Bytes>) -> Result<(), Stop> {
+    async fn at_once(&mut self, head: Parts, mut rope: Vec<Bytes>, length: u64) -> Result<(), Stop> {
         self.reply.status = Some(head.status);
-        let length: u64 = rope.iter().map(|part| part.len() as u64).sum();
         let begun = (length > 0).then(|| self.route.started.elapsed());
         let session = &mut *self.session;
         let write = pin!(async move {
@@ -300,14 +300,6 @@ impl Relay<'_> {
             self.write(part.split_to(part.len().min(ONE_WRITE)), false).await?;
         }
         Ok(())
-    }
-
-    /// Sends the last part, which is one that can be written at once, and ends the answer with it.
-    async fn send_last(&mut self, part: Bytes) -> Result<(), Stop> {
-        if !part.is_empty() {
-            self.seen();
-        }
-        self.write(part, true).await
     }
 
     /// The caller sees something of the body.

@@ -58,7 +58,7 @@ pub async fn settle(exchange: &mut Exchange, labels: &Labels, metrics: &Metrics)
     let exchange = &*exchange;
     let Some(received) = &exchange.received else { return };
     let reply = &exchange.reply;
-    let operation = labels.operation(received.operation.map_or("none", |operation| operation.name()));
+    let operation = labels.operation(received.operation_name());
     let caller = caller(exchange.caller.as_ref(), labels);
     let status = reply.status.map_or(CALLER_LEFT, |status| status.as_u16());
     let last = exchange.attempts.last();
@@ -98,7 +98,7 @@ fn write_line(
     line.text(name!("request_id"), &received.id);
     line.text(name!("caller"), caller.text());
     line.text_if(name!("client_address"), received.address.map(|address| address.to_string()).as_deref());
-    line.text(name!("operation"), received.operation.map_or("none", |operation| operation.name()));
+    line.text(name!("operation"), received.operation_name());
     line.text_if(name!("model"), exchange.plan.as_ref().map(|plan| plan.model()));
     line.number(name!("status"), status.into());
     line.text_if(name!("code"), reply.code);

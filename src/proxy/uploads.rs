@@ -62,7 +62,7 @@ fn batch_in_parts() -> Refusal {
 }
 
 /// Whether requests are brought, to whichever of several purposes an upstream looks.
-fn is_batch(members: &Members) -> Result<bool, Refusal> {
+pub fn is_batch(members: &Members) -> Result<bool, Refusal> {
     if members.look_alikes("purpose").next().is_some() {
         let message = "a field is spelled like `purpose` but for the case of its letters; write it `purpose`";
         return Err(Refusal::new(400, "bad_request", message).param("purpose"));

@@ -3,12 +3,13 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use super::exchange::Reply;
-use super::refuse::Stop;
-use crate::base::limit::within;
 use bytes::Bytes;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
+
+use super::exchange::Reply;
+use super::refuse::Stop;
+use crate::base::limit::within;
 
 /// How long a caller may take nothing of an answer that is the gateway's own.
 pub const PATIENCE: Duration = Duration::from_secs(60);

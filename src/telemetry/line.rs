@@ -76,7 +76,7 @@ impl Line {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         self.digits(micros / 1_000);
         self.0.push(b'.');
-        self.last_digits::<3>(micros);
+        self.thousandths(micros % 1_000);
     }
 
     /// A member that is an object with these members.
@@ -136,13 +136,9 @@ impl Line {
         let _ = serde_json::to_writer(&mut self.0, &number);
     }
 
-    fn last_digits<const COUNT: usize>(&mut self, mut number: u64) {
-        let mut digits = [0; COUNT];
-        for digit in digits.iter_mut().rev() {
-            *digit = b'0' + (number % 10) as u8;
-            number /= 10;
-        }
-        self.0.extend_from_slice(&digits);
+    /// Three digits of a number below a thousand.
+    fn thousandths(&mut self, number: u64) {
+        self.0.extend([number / 100, number / 10 % 10, number % 10].map(|digit| b'0' + digit as u8));
     }
 
     /// RFC 3339 with milliseconds. The second is put in words once for all lines that a thread writes in it.
@@ -160,7 +156,7 @@ impl Line {
         }
         self.0.extend_from_slice(&words);
         self.0.push(b'.');
-        self.last_digits::<3>(thousandths as u64);
+        self.thousandths(thousandths as u64);
         self.0.push(b'Z');
     }
 }

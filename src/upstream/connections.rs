@@ -1,5 +1,5 @@
-//! The connections of one process: new ones, and those that wait for another exchange; and which protocol a connection speaks: HTTP/2 where the host's rules allow it and
-//! the server chose it by ALPN (RFC 7301), else HTTP/1.1.
+//! The connections of one process: new ones, and those that wait for another exchange; and which protocol a connection
+//! speaks: HTTP/2 where the host's rules allow it and the server chose it by ALPN (RFC 7301), else HTTP/1.1.
 
 use std::net::SocketAddr;
 use std::pin::pin;

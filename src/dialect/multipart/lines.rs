@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use memchr::memchr2;
 
-use super::super::places::{Place, Places};
+use super::super::places::{Found, Place, Places};
 use super::Flaw;
 
 /// Where a line names its model.
@@ -69,11 +69,10 @@ impl Lines {
     /// The models and where they stand, quotes included; and why those may not be all.
     pub fn finish(mut self) -> (Vec<(Range<u64>, String)>, Option<Flaw>) {
         // The last line may lack its end.
-        self.places.feed(b"\n");
-        self.end_of_line();
-        let model = |found: &_| {
-            let super::super::places::Found { value, .. } = found;
-            Some((self.from + value.start..self.from + value.end, self.places.plain(found)?.to_owned()))
+        self.feed(b"\n");
+        let model = |found: &Found<()>| {
+            let place = self.from + found.value.start..self.from + found.value.end;
+            Some((place, self.places.plain(found)?.to_owned()))
         };
         let models: Vec<_> = self.places.found().iter().filter_map(model).collect();
         let flaw = match () {

@@ -11,21 +11,23 @@ pub(super) fn boundary(content_type: &str) -> Option<String> {
         return None;
     }
     let all = parameters(text)?;
-    let usual = |name: &str| ["boundary", "charset"].iter().any(|usual| usual.eq_ignore_ascii_case(name));
-    let boundary = once(&all, "boundary")?.filter(|_| all.iter().all(|(name, _)| usual(name)))?;
+    let boundary = once(&all, "boundary")?.filter(|_| has_only(&all, &["boundary", "charset"]))?;
     let fits = (1..=LONGEST_BOUNDARY).contains(&boundary.len())
         && boundary.trim_matches(' ').len() == boundary.len()
-        && boundary.bytes().all(|byte| (b' '..0x7f).contains(&byte) && byte != b'"');
+        && boundary.bytes().all(|byte| (b' '..0x7f).contains(&byte));
     fits.then(|| boundary.clone())
 }
 
 /// Whether the head of a part says that its content is written in another way than it is meant.
 pub(super) fn is_encoded(head: &str) -> bool {
-    let encodings = head.split("\r\n").filter_map(|line| line.split_once(':'));
-    encodings.filter(|(name, _)| name.trim().eq_ignore_ascii_case("content-transfer-encoding")).any(|(_, encoding)| {
-        let encoding = encoding.trim();
-        !["7bit", "8bit", "binary"].iter().any(|plain| plain.eq_ignore_ascii_case(encoding))
-    })
+    let is_plain = |encoding: &str| ["7bit", "8bit", "binary"].iter().any(|plain| plain.eq_ignore_ascii_case(encoding));
+    values(head, "content-transfer-encoding").any(|encoding| !is_plain(encoding.trim()))
+}
+
+/// What the lines of a head that have this name say.
+fn values<'a>(head: &'a str, wanted: &'static str) -> impl Iterator<Item = &'a str> {
+    let lines = head.split("\r\n").filter_map(|line| line.split_once(':'));
+    lines.filter(move |(name, _)| name.trim().eq_ignore_ascii_case(wanted)).map(|(_, value)| value)
 }
 
 /// What the head of a part says of it.
@@ -38,30 +40,28 @@ pub(super) struct Disposition {
 /// line that ends otherwise than the others, a name that is given twice, in two ways or in letters that some decode,
 /// parameters that some put together or pass over, an escaped quote.
 pub(super) fn disposition(head: &str) -> Option<Disposition> {
-    let lines = || head.split("\r\n");
     let is_odd = |c: char| c.is_control() && c != '\t';
-    if lines().any(|line| line.starts_with([' ', '\t']) || line.contains(is_odd)) {
+    if head.split("\r\n").any(|line| line.starts_with([' ', '\t']) || line.contains(is_odd)) {
         return None;
     }
-    let is_disposition = |name: &str| name.trim().eq_ignore_ascii_case("content-disposition");
-    let mut values = lines()
-        .filter_map(|line| line.split_once(':'))
-        .filter(|(name, _)| is_disposition(name))
-        .map(|(_, value)| value);
+    let mut values = values(head, "content-disposition");
     let (value, None) = (values.next()?, values.next()) else { return None };
     let (kind, text) = value.split_once(';')?;
     if !kind.trim().eq_ignore_ascii_case("form-data") || text.contains("\\\"") {
         return None;
     }
     let all = parameters(text)?;
-    let usual = |name: &str| ["name", "filename", "filename*"].iter().any(|usual| usual.eq_ignore_ascii_case(name));
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-[]".contains(&byte);
     let name = once(&all, "name")?.filter(|name| !name.is_empty() && name.bytes().all(is_plain))?.clone();
-    if !all.iter().all(|(name, _)| usual(name)) {
+    if !has_only(&all, &["name", "filename", "filename*"]) {
         return None;
     }
     let (plain, encoded) = (once(&all, "filename")?, once(&all, "filename*")?);
     Some(Disposition { name, filename: encoded.or(plain).cloned() })
+}
+
+fn has_only(all: &[(String, String)], usual: &[&str]) -> bool {
+    all.iter().all(|(name, _)| usual.iter().any(|usual| usual.eq_ignore_ascii_case(name)))
 }
 
 /// The value of a parameter that may be given once; `None` when it is given more often.
