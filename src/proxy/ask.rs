@@ -5,8 +5,8 @@ use std::pin::pin;
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::response::Parts;
 use http::{HeaderName, StatusCode};
-use pingora::http::ResponseHeader;
 
 use super::exchange::{Attempt, Candidate};
 use super::form::Form;
@@ -38,20 +38,20 @@ impl Lane<'_> {
         };
         let mut prepared = self.prepare(candidate, credential.as_ref(), Recall::Own).await?;
         let mut asked = self.ask(candidate, &prepared, waiting).await?;
-        if asked.as_ref().is_ok_and(|answered| answered.head().status == StatusCode::UNAUTHORIZED)
+        if asked.as_ref().is_ok_and(|answered| answered.head.status == StatusCode::UNAUTHORIZED)
             && let Some(other) = self.other_token(candidate, credential.as_ref()).await?
         {
             credential = Some(other);
             prepared = self.prepare(candidate, credential.as_ref(), Recall::Own).await?;
             asked = self.ask_instead(candidate, &prepared, asked).await?;
         }
-        let unread = |answered: &Answered| judge::reasoning_is_unreadable(answered.head().status, &answered.words());
+        let unread = |answered: &Answered| judge::reasoning_is_unreadable(answered.head.status, &answered.words());
         if prepared.reasoning.kept > 0 && asked.as_deref().is_ok_and(unread) {
             prepared = self.prepare(candidate, credential.as_ref(), Recall::Nothing).await?;
             asked = self.ask_instead(candidate, &prepared, asked).await?;
         }
         Ok(match asked {
-            Ok(answered) => (judge::answer(answered.head(), &answered.words()), Left::Answer(answered)),
+            Ok(answered) => (judge::answer(&answered.head, &answered.words()), Left::Answer(answered)),
             Err(fault) => (judge::failure(&fault), Left::Refusal(Box::new(fault.into()))),
         })
     }
@@ -117,8 +117,8 @@ impl Lane<'_> {
             match answered {
                 Ok(answered) => {
                     drop(waiting);
-                    self.note(candidate, judge::outcome(answered.head().status), begun, Some(answered.head()));
-                    judge::learn(candidate, answered.head(), begun.elapsed());
+                    self.note(candidate, judge::outcome(answered.head.status), begun, Some(&answered.head));
+                    judge::learn(candidate, &answered.head, begun.elapsed());
                     return Ok(Ok(answered));
                 }
                 Err((fault, reused)) => {
@@ -133,7 +133,7 @@ impl Lane<'_> {
         }
     }
 
-    fn note(&mut self, candidate: &Candidate, outcome: &'static str, begun: Instant, head: Option<&ResponseHeader>) {
+    fn note(&mut self, candidate: &Candidate, outcome: &'static str, begun: Instant, head: Option<&Parts>) {
         let id = head.and_then(|head| head.headers.get(&UPSTREAM_ID)).and_then(|id| id.to_str().ok());
         self.attempts.push(Attempt {
             candidate: candidate.clone(),
@@ -156,14 +156,15 @@ async fn exchange(
     let begun = upstream::Exchange::begin(connections, host, &prepared.head, prepared.body.clone(), limits, fresh);
     let mut exchange = begun.await?;
     // An answer that had begun was worked on: its connection is no reason to ask again.
-    exchange.head().await.map_err(|fault| (fault, exchange.reused))?;
+    let head = exchange.head().await.map_err(|fault| (fault, exchange.reused))?;
     let (mut read, mut whole) = (Vec::new(), false);
-    if judge::needs_words(exchange.answer().status) {
+    if judge::needs_words(head.status) {
         while !whole && read.iter().map(Bytes::len).sum::<usize>() < SHORT {
             whole = !exchange.read(&mut read).await.map_err(|fault| (fault, false))?;
         }
     }
     Ok(Box::new(Answered {
+        head,
         exchange,
         read,
         whole,

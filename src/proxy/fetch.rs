@@ -33,7 +33,7 @@ impl Lane<'_> {
             self.tab.hold_key(picked.hold, &self.snapshot.governor.clock);
             let (verdict, left) = self.try_on(&candidate, picked.waiting).await?;
             let left = match (verdict, left) {
-                (Verdict::Keep, Left::Answer(answered)) if answered.head().status.is_success() => {
+                (Verdict::Keep, Left::Answer(answered)) if answered.head.status.is_success() => {
                     return self.whole(&candidate, *answered).await.map(Some);
                 }
                 (_, left) => left,
@@ -67,8 +67,8 @@ impl Lane<'_> {
             Left::Refusal(refusal) => return Err((*refusal).into()),
             Left::Answer(answered) => answered,
         };
-        let status = answered.head().status;
-        let refused = judge::credential_refused(answered.head(), candidate, self.caller);
+        let status = answered.head.status;
+        let refused = judge::credential_refused(&answered.head, candidate, self.caller);
         self.leave(Left::Answer(answered)).await;
         match (status, refused) {
             (StatusCode::NOT_FOUND, _) => Ok(None),

@@ -3,7 +3,6 @@
 
 use bytes::Bytes;
 use http::StatusCode;
-use pingora::http::ResponseHeader;
 use serde_json::Value;
 
 use super::refuse::{Refusal, Stop};
@@ -20,12 +19,12 @@ pub struct Foreign {
 }
 
 /// The answer in the caller's words; `None` when the upstream's own are right.
-pub fn of(route: &Route<'_>, head: &ResponseHeader, rope: &[Bytes]) -> Option<Result<Foreign, Stop>> {
+pub fn of(route: &Route<'_>, status: StatusCode, rope: &[Bytes]) -> Option<Result<Foreign, Stop>> {
     let body = || joined(&mut rope.to_vec());
     match &route.reading.translated {
-        Some(reply) if head.status.is_success() => Some(match reply.whole(&body()) {
+        Some(reply) if status.is_success() => Some(match reply.whole(&body()) {
             Ok(whole) => Ok(Foreign {
-                status: whole.failed.and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or(head.status),
+                status: whole.failed.and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or(status),
                 body: whole.body,
                 usage: whole.usage,
             }),
@@ -35,12 +34,12 @@ pub fn of(route: &Route<'_>, head: &ResponseHeader, rope: &[Bytes]) -> Option<Re
             }
         }),
         Some(reply) => {
-            let status = StatusCode::from_u16(reply.status(head.status.as_u16())).unwrap_or(head.status);
-            Some(Ok(Foreign { status, body: reply.error(head.status.as_u16(), &body()), usage: None }))
+            let told = StatusCode::from_u16(reply.status(status.as_u16())).unwrap_or(status);
+            Some(Ok(Foreign { status: told, body: reply.error(status.as_u16(), &body()), usage: None }))
         }
-        None if route.received.dialect == Dialect::Anthropic && !head.status.is_success() => {
+        None if route.received.dialect == Dialect::Anthropic && !status.is_success() => {
             let body = body();
-            (!is_anthropic(&body)).then(|| Ok(rewritten(route, head.status, &body)))
+            (!is_anthropic(&body)).then(|| Ok(rewritten(route, status, &body)))
         }
         None => None,
     }

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use http::StatusCode;
-use pingora::http::ResponseHeader;
+use http::response::Parts;
 
 use super::exchange::{Caller, Candidate};
 use super::refuse::Refusal;
@@ -50,7 +50,7 @@ pub fn needs_words(status: StatusCode) -> bool {
 
 /// What an answer says about trying again; `words` is its body where that is needed. Answers of the 400 class, content
 /// filters included, would be the same everywhere, but for a deployment or path that this key does not have.
-pub fn answer(head: &ResponseHeader, words: &[u8]) -> Verdict {
+pub fn answer(head: &Parts, words: &[u8]) -> Verdict {
     // Both families of SDKs obey this header, and so do we: where the upstream itself sees no use in asking again.
     let hopeless = head.headers.get("x-should-retry").is_some_and(|value| value == "false");
     match head.status.as_u16() {
@@ -113,7 +113,7 @@ pub fn deserves_fresh_connection(fault: &Fault, reused: bool) -> bool {
 
 /// Lets the key remember an answer whose head came after `took`: throttling closes its gate for the deployment, a failure
 /// counts towards its breaker, and anything else shows that it works.
-pub fn learn(candidate: &Candidate, head: &ResponseHeader, took: Duration) {
+pub fn learn(candidate: &Candidate, head: &Parts, took: Duration) {
     let (memory, deployment, now) = (&candidate.key.memory, &candidate.deployment.name, Instant::now());
     if !head.status.is_server_error() {
         candidate.key.health.answered(now);
@@ -175,7 +175,7 @@ fn note_health(candidate: &Candidate, works: bool) {
 
 /// An answer that is not for the caller: the upstream refused the gateway's credential. Whoever came with a key of
 /// their own gets the upstream's own words.
-pub fn credential_refused(head: &ResponseHeader, candidate: &Candidate, caller: &Caller) -> Option<Refusal> {
+pub fn credential_refused(head: &Parts, candidate: &Candidate, caller: &Caller) -> Option<Refusal> {
     let refused = matches!(head.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
     let ours = !matches!(caller, Caller::Direct { .. });
     (refused && ours).then(|| Refusal::credential(&candidate.key.name, head.status))

@@ -69,7 +69,7 @@ impl Lane<'_> {
             let (verdict, left) = match (verdict, left) {
                 (Verdict::Keep, Left::Answer(answered)) => {
                     let replaceable =
-                        answered.head().status.is_success() && course.goes_on(candidate.index, self.attempts.len());
+                        answered.head.status.is_success() && course.goes_on(candidate.index, self.attempts.len());
                     match self.relay(&candidate, answered, replaceable).await {
                         Err(Stop::Rejected { refusal, throttled }) => {
                             (self.reject(&candidate, throttled), Left::Refusal(refusal))
@@ -191,7 +191,7 @@ impl Lane<'_> {
             Left::Refusal(refusal) => return Err(self.last(*refusal).into()),
             Left::Answer(answered) => answered,
         };
-        if let Some(refusal) = judge::credential_refused(left.head(), candidate, self.caller) {
+        if let Some(refusal) = judge::credential_refused(&left.head, candidate, self.caller) {
             self.leave(Left::Answer(left)).await;
             return Err(self.last(refusal).into());
         }
@@ -230,7 +230,7 @@ impl Lane<'_> {
     }
 
     async fn relay(&mut self, candidate: &Candidate, answered: Box<Answered>, replaceable: bool) -> Result<(), Stop> {
-        let throttled = answered.head().status == StatusCode::TOO_MANY_REQUESTS;
+        let throttled = answered.head.status == StatusCode::TOO_MANY_REQUESTS;
         let register = Form::is_listed(self.form.operation).then_some(&self.snapshot.register);
         let route = Route {
             received: self.received,

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use http::response::Parts;
 use http::{HeaderValue, Version, header};
-use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 
 use super::exchange::{Attempt, Candidate, Received, Reply, Reserved};
@@ -52,6 +51,7 @@ pub struct Route<'a> {
 
 /// An answer whose head is there.
 pub struct Answered {
+    pub head: Parts,
     pub exchange: upstream::Exchange,
     /// What was read of the body to judge the answer.
     pub read: Vec<Bytes>,
@@ -75,10 +75,6 @@ pub struct Relay<'a> {
 }
 
 impl Answered {
-    pub fn head(&self) -> &ResponseHeader {
-        self.exchange.answer()
-    }
-
     /// What was read of the body.
     pub fn words(&self) -> Vec<u8> {
         self.read.concat()
@@ -88,7 +84,7 @@ impl Answered {
 impl Relay<'_> {
     pub async fn run(&mut self, answered: Box<Answered>) -> Result<(), Stop> {
         self.reply.dropped_reasoning = answered.dropped_reasoning;
-        let head = answered.head();
+        let head = &answered.head;
         let of = |name: header::HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
         let readable = matches!(of(header::CONTENT_ENCODING), "" | "identity");
         let media = of(header::CONTENT_TYPE).split(';').next().unwrap_or("").trim().to_ascii_lowercase();
@@ -101,38 +97,38 @@ impl Relay<'_> {
         }
         let editable = readable && head.status.is_success();
         if head.status.is_success() && self.route.reading.is_for_machines(&media) {
-            let Answered { exchange, read, .. } = *answered;
-            return self.pass_on(exchange, read, false).await;
+            return self.pass_on(answered, false).await;
         }
         self.plain(answered, editable).await
     }
 
     /// A plain answer: held until complete, then sent with its length.
-    async fn plain(&mut self, answered: Box<Answered>, editable: bool) -> Result<(), Stop> {
-        let Answered { mut exchange, read: mut rope, whole, .. } = *answered;
-        let mut length = rope.iter().map(Bytes::len).sum::<usize>();
+    async fn plain(&mut self, mut answered: Box<Answered>, editable: bool) -> Result<(), Stop> {
+        let mut length = answered.read.iter().map(Bytes::len).sum::<usize>();
         let mut answer = self.route.reading.plain();
-        let mut more = !whole;
+        let mut more = !answered.whole;
         while more {
             let mut chunks = Vec::new();
-            more = self.read(&mut exchange, &mut chunks).await.map_err(Stop::rejected)?;
+            more = self.read(&mut answered.exchange, &mut chunks).await.map_err(Stop::rejected)?;
             for chunk in chunks {
                 length += chunk.len();
                 if editable {
                     answer.feed(&chunk);
                 }
-                rope.push(chunk);
+                answered.read.push(chunk);
             }
             if more && length > HELD && editable && self.route.reading.meter().is_none() {
                 let message = format!("the upstream's answer is larger than {} MiB", HELD / (1024 * 1024));
                 return Err(Refusal::new(502, "upstream_broken", message).into());
             }
             if more && length > HELD {
-                return self.pass_on(exchange, rope, editable).await;
+                return self.pass_on(answered, editable).await;
             }
         }
-        let (out, foreign) = (head::of(self, exchange.answer()), foreign::of(&self.route, exchange.answer(), &rope));
+        let Answered { head, exchange, read: mut rope, .. } = *answered;
         exchange.end(self.connections);
+        let foreign = foreign::of(&self.route, head.status, &rope);
+        let out = head::of(self, head);
         if let Some(foreign) = foreign {
             return self.foreign(out, foreign?).await;
         }
@@ -211,16 +207,12 @@ impl Relay<'_> {
 
     /// An answer that is not held: what was read of it, then the rest as it comes. Of a `readable` one the usage is
     /// still read, but nothing is edited.
-    pub async fn pass_on(
-        &mut self,
-        mut exchange: upstream::Exchange,
-        rope: Vec<Bytes>,
-        readable: bool,
-    ) -> Result<(), Stop> {
-        let (head, mut out) = (exchange.answer(), head::of(self, exchange.answer()));
+    pub async fn pass_on(&mut self, answered: Box<Answered>, readable: bool) -> Result<(), Stop> {
+        let Answered { head, mut exchange, read, .. } = *answered;
         // What has a length is flushed by Pingora when its buffer is full, chunks as they come: only a file keeps its length.
-        let length = head.headers.get(header::CONTENT_LENGTH).filter(|_| self.route.reading.keeps_length());
-        match length {
+        let length = head.headers.get(header::CONTENT_LENGTH).filter(|_| self.route.reading.keeps_length()).cloned();
+        let mut out = head::of(self, head);
+        match &length {
             Some(length) => {
                 out.headers.insert(header::CONTENT_LENGTH, length.clone());
             }
@@ -230,7 +222,7 @@ impl Relay<'_> {
         let mut left = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
         self.begin(out).await?;
         let mut meter = self.route.reading.meter().filter(|_| readable);
-        let (mut chunks, mut more) = (rope, true);
+        let (mut chunks, mut more) = (read, true);
         loop {
             if let Some(meter) = &mut meter {
                 chunks.iter().for_each(|chunk| meter.feed(chunk));

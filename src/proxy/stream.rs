@@ -45,11 +45,11 @@ enum Stage {
 
 /// Relays a stream to its end.
 pub async fn relay(relay: &mut Relay<'_>, answered: Box<Answered>) -> Result<(), Stop> {
-    let Answered { mut exchange, .. } = *answered;
+    let Answered { head, mut exchange, .. } = *answered;
     let mut transform = relay.route.reading.stream();
-    let mut out = head::of(relay, exchange.answer());
-    let told = || azure::wait(&exchange.answer().headers, SystemTime::now());
+    let told = || azure::wait(&head.headers, SystemTime::now());
     let hint = relay.route.replaceable.then(told).flatten();
+    let mut out = head::of(relay, head);
     relay.unframed(&mut out);
     let until = Instant::now() + PREAMBLE_TIME;
     let mut stage = Stage::Held { head: Box::new(out), parts: Vec::new(), length: 0, until };
@@ -105,7 +105,7 @@ pub async fn relay(relay: &mut Relay<'_>, answered: Box<Answered>) -> Result<(),
 /// error event, so one that breaks off is cut.
 pub async fn opaque(relay: &mut Relay<'_>, answered: Box<Answered>) -> Result<(), Stop> {
     let _active = Active::new(&relay.metrics.streams_active);
-    let relayed = relay.pass_on(answered.exchange, Vec::new(), false).await;
+    let relayed = relay.pass_on(answered, false).await;
     if let Err(Stop::Cut) = relayed {
         relay.metrics.stream_failure("broken");
         relay.reply.stream_failure = Some("broken");

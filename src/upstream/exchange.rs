@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use pingora::http::{RequestHeader, ResponseHeader};
+use http::response::Parts;
+use pingora::http::RequestHeader;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::connections::{Connections, Line, Opened};
@@ -82,7 +83,7 @@ impl Exchange {
     }
 
     /// Waits for the head of the final answer.
-    pub async fn head(&mut self) -> Result<(), Fault> {
+    pub async fn head(&mut self) -> Result<Parts, Fault> {
         let (limit, begun) = (self.limits.first_byte, Instant::now());
         let read = match &mut self.wire {
             Wire::Http1(wire) => within(limit, pin!(wire.head())).await,
@@ -92,18 +93,6 @@ impl Exchange {
             Err(Fault::ClosedEarly) if begun.elapsed() > AT_ONCE => Err(Fault::Abandoned(begun.elapsed())),
             head => head,
         }
-    }
-
-    /// The head of the final answer.
-    ///
-    /// # Panics
-    /// Before it was waited for.
-    pub fn answer(&self) -> &ResponseHeader {
-        match &self.wire {
-            Wire::Http1(wire) => wire.answer(),
-            Wire::Http2(wire) => wire.answer(),
-        }
-        .expect("the head was waited for")
     }
 
     /// Waits for more of the body and takes what else has already arrived, so that a burst of small chunks costs its

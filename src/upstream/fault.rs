@@ -45,14 +45,14 @@ impl Fault {
         Self::Malformed(format!("more than {MOST_INTERIM} interim answers"))
     }
 
-    /// What kept the head of an answer from being read.
+    /// What kept the head of an answer over HTTP/2 from being read.
     pub(super) fn in_head(error: &Error) -> Self {
         if matches!(error.retry, RetryType::Decided(true)) {
             return Self::Refused(brief(error));
         }
         match error.etype() {
             ErrorType::InvalidHTTPHeader | ErrorType::InvalidH2 => Self::Malformed(brief(error)),
-            ErrorType::ConnectionClosed | ErrorType::ReadError if !had_begun(error) => Self::ClosedEarly,
+            ErrorType::ConnectionClosed | ErrorType::ReadError => Self::ClosedEarly,
             _ => Self::Broken(brief(error)),
         }
     }
@@ -77,10 +77,4 @@ pub(super) fn brief(error: &Error) -> String {
         Some(said) => format!("{root}: {said}").chars().filter(|c| !c.is_control()).take(300).collect(),
         None => root.to_owned(),
     }
-}
-
-/// Whether a connection ended within an answer's head. Pingora tells it in its message alone.
-fn had_begun(error: &Error) -> bool {
-    let context = error.context.as_ref().map_or("", |context| context.as_str());
-    context.rsplit_once("bytes already read: ").is_some_and(|(_, read)| read != "0")
 }

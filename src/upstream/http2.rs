@@ -4,8 +4,9 @@ use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::response::Parts;
 use http::{Uri, header};
-use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::http::RequestHeader;
 use pingora::protocols::http::v2::client::Http2Session;
 use pingora::protocols::http::v2::write_body;
 use pingora::{Error, ErrorType};
@@ -36,15 +37,12 @@ impl Http2 {
     }
 
     /// Interim answers are read over by the HTTP/2 library.
-    pub(super) async fn head(&mut self) -> Result<(), Fault> {
+    pub(super) async fn head(&mut self) -> Result<Parts, Fault> {
         if !self.early {
             self.session.read_response_header().await.map_err(|error| Fault::in_head(&error))?;
         }
-        Ok(())
-    }
-
-    pub(super) fn answer(&self) -> Option<&ResponseHeader> {
-        self.session.response_header()
+        let head = self.session.response_header().expect("it was read");
+        Ok(head.as_owned_parts())
     }
 
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, Fault> {

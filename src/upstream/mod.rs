@@ -2,6 +2,8 @@
 //! connections that are used again. Knows nothing of Azure, of callers, or of what the bytes mean.
 
 mod address;
+pub mod answer;
+pub mod body;
 mod connections;
 mod dial;
 mod directory;

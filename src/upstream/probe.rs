@@ -97,8 +97,7 @@ async fn begin(host: &Host, target: &str, headers: &[(HeaderName, HeaderValue)])
 }
 
 async fn read(exchange: &mut Exchange) -> Result<Probed, String> {
-    exchange.head().await.map_err(|fault| fault.to_string())?;
-    let status = exchange.answer().status;
+    let status = exchange.head().await.map_err(|fault| fault.to_string())?.status;
     let mut chunks = Vec::new();
     while exchange.read(&mut chunks).await.map_err(|fault| fault.to_string())? {
         if chunks.iter().map(Bytes::len).sum::<usize>() > LARGEST {

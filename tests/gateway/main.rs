@@ -1,6 +1,7 @@
 //! The gateway as a process in front of the simulated Azure, one file per behaviour.
 #![cfg(test)]
 
+mod answers;
 mod attempts;
 mod background;
 mod balance;
