@@ -3,10 +3,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use serde_json::json;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
+use crate::neighbours::{Kind, Neighbour};
 use crate::support::*;
 
 /// What becomes of the connection behind an answer.
@@ -22,7 +25,7 @@ const BODY: &str = r#"{"a":"b"}"#;
 /// Answers with a body, how the upstream leaves the connection, and whether the gateway may use it again.
 const WHOLE: [(&str, Then, bool); 17] = [
     ("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{\"a\":\"b\"}", Stays, true),
-    ("\r\nHTTP/1.1 200\r\nContent-Length : 9\r\n\r\n{\"a\":\"b\"}", Stays, true),
+    ("HTTP/1.1 200\r\nContent-Length:9\r\n\r\n{\"a\":\"b\"}", Stays, true),
     ("HTTP/1.1 200 OK\r\ncontent-length: 9, 9\r\ncontent-length: 9\r\n\r\n{\"a\":\"b\"}", Stays, true),
     ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n9\r\n{\"a\":\"b\"}\r\n0\r\n\r\n", Stays, true),
     (
@@ -31,11 +34,7 @@ const WHOLE: [(&str, Then, bool); 17] = [
         true,
     ),
     ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{\"a\":\"b\"}", Stays, true),
-    (
-        "HTTP/1.1 103 Early Hints\r\ncontent-length: 4\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{\"a\":\"b\"}",
-        Stays,
-        true,
-    ),
+    (EARLY_HINTS, Stays, true),
     ("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 9\r\n\r\n{\"a\":\"b\"}", Stays, false),
     ("HTTP/1.1 200 OK\r\nconnection: keep-alive, close\r\ncontent-length: 9\r\n\r\n{\"a\":\"b\"}", Stays, false),
     ("HTTP/1.0 200 OK\r\ncontent-length: 9\r\n\r\n{\"a\":\"b\"}", Stays, false),
@@ -57,7 +56,9 @@ const WHOLE: [(&str, Then, bool); 17] = [
 ];
 
 /// What is no answer, or not all of one.
-const BROKEN: [(&str, Then); 24] = [
+const BROKEN: [(&str, Then); 26] = [
+    ("HTTP/1.1 200 OK\r\ncontent-length : 9\r\n\r\n{\"a\":\"b\"}", Stays),
+    ("\r\nHTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{\"a\":\"b\"}", Stays),
     ("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n{\"a\":\"b\"}", Closes),
     ("HTTP/1.1 200 OK\r\ncontent-length: 9\r\ncontent-length: 8\r\n\r\n{\"a\":\"b\"}", Stays),
     ("HTTP/1.1 200 OK\r\ncontent-length: 9, 8\r\n\r\n{\"a\":\"b\"}", Stays),
@@ -87,7 +88,29 @@ const BROKEN: [(&str, Then); 24] = [
     ("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n", Closes),
 ];
 
-/// An upstream that gives the same bytes to every request, at once or byte by byte, and how many connections it has taken.
+/// How long a neighbour is listened to.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// Where a neighbour makes something else of an answer, and why the gateway does not.
+const OTHER_THERE: [(Kind, &str, &str); 1] = [(
+    Kind::Nginx,
+    EARLY_HINTS,
+    "this version does not know 103, which RFC 8297 lets a server send to everybody, and takes it for the final answer",
+)];
+const EARLY_HINTS: &str =
+    "HTTP/1.1 103 Early Hints\r\ncontent-length: 4\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{\"a\":\"b\"}";
+
+/// Answers one request: in one piece, or byte by byte.
+async fn say(stream: &mut TcpStream, answer: &str, dripping: bool) {
+    let piece = if dripping { 1 } else { answer.len() };
+    for piece in answer.as_bytes().chunks(piece) {
+        // The other side may have closed the connection already.
+        let _ = stream.write_all(piece).await;
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A gateway to an upstream that gives the same bytes to every request, and how many connections that has taken.
 async fn saying(answer: &'static str, then: Then, dripping: bool) -> (Gateway, Arc<AtomicUsize>) {
     let opened = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&opened);
@@ -97,12 +120,7 @@ async fn saying(answer: &'static str, then: Then, dripping: bool) -> (Gateway, A
             stream.set_nodelay(true).unwrap();
             while let Some(head) = read_head(&mut stream).await {
                 read_body(&mut stream, &head).await;
-                let piece = if dripping { 1 } else { answer.len() };
-                for piece in answer.as_bytes().chunks(piece) {
-                    // The gateway may have closed the connection already.
-                    let _ = stream.write_all(piece).await;
-                    tokio::task::yield_now().await;
-                }
+                say(&mut stream, answer, dripping).await;
                 if then == Closes {
                     return;
                 }
@@ -142,4 +160,49 @@ async fn what_cannot_be_framed_is_no_answer() {
             }
         }
     }
+}
+
+/// What a neighbour says to each of the whole answers, until it closes or is silent.
+async fn said_by(kind: Kind) -> Vec<String> {
+    let address = upstream(|mut stream| async move {
+        while let Some(head) = read_head(&mut stream).await {
+            let number = head.trim_start_matches("get /").split(' ').next().and_then(|number| number.parse().ok());
+            let (answer, then, _) = WHOLE[number.unwrap_or(0)];
+            say(&mut stream, answer, false).await;
+            if then == Closes {
+                return;
+            }
+        }
+    })
+    .await;
+    let door = free_address();
+    let _neighbour = Neighbour::start(kind, &[(door.to_string(), address.to_string())]).await;
+    let asking = (0..WHOLE.len()).map(|number| async move {
+        let mut stream = TcpStream::connect(door).await.unwrap();
+        let request = format!("GET /{number} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut said = Vec::new();
+        let _ = tokio::time::timeout(QUIET, stream.read_to_end(&mut said)).await;
+        String::from_utf8_lossy(&said).into_owned()
+    });
+    futures_util::future::join_all(asking).await
+}
+
+#[tokio::test]
+async fn neighbours_read_the_same_out_of_an_answer_or_there_is_a_reason() {
+    let mut found = Vec::new();
+    for kind in [Kind::Nginx, Kind::HaProxy] {
+        for ((answer, ..), said) in WHOLE.iter().zip(said_by(kind).await) {
+            // A body of unknown length comes in one chunk.
+            let whole = said.ends_with(&format!("\r\n\r\n{BODY}")) || said.contains(&format!("{BODY}\r\n0\r\n"));
+            if !(whole && said.contains(" 200")) {
+                found.push((kind, *answer, said));
+            }
+        }
+    }
+    let known = |(kind, answer, _): &&(Kind, &str, String)| {
+        OTHER_THERE.iter().any(|(known, text, _)| known == kind && text == answer)
+    };
+    let unknown: Vec<_> = found.iter().filter(|found| !known(found)).collect();
+    assert!(unknown.is_empty() && found.len() == OTHER_THERE.len(), "{unknown:#?}");
 }
