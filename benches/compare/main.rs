@@ -18,10 +18,7 @@ mod upstream;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use process::{Contender, Kind};
-
-/// Virtual keys of the gateway in its larger form.
-const MANY_KEYS: usize = 100_000;
+use process::{Contender, Kind, LARGE, SMALL};
 
 struct Arguments {
     rounds: usize,
@@ -61,13 +58,13 @@ fn parse(arguments: &[String]) -> Arguments {
 fn kinds(arguments: &[String]) -> Vec<Kind> {
     let ours = env!("CARGO_BIN_EXE_azgate");
     let mut kinds = vec![
-        Kind::Gateway { binary: ours.to_owned(), keys: 1 },
-        Kind::Gateway { binary: ours.to_owned(), keys: MANY_KEYS },
+        Kind::Gateway { binary: ours.to_owned(), size: SMALL },
+        Kind::Gateway { binary: ours.to_owned(), size: LARGE },
         Kind::Passthrough,
         Kind::Nginx,
     ];
     let beside = arguments.windows(2).filter(|pair| pair[0] == "--beside");
-    kinds.extend(beside.map(|pair| Kind::Gateway { binary: pair[1].clone(), keys: 1 }));
+    kinds.extend(beside.map(|pair| Kind::Gateway { binary: pair[1].clone(), size: SMALL }));
     kinds
 }
 

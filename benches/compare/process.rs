@@ -12,15 +12,28 @@ pub const KEY: &str = "bench-key";
 
 #[derive(Debug, Clone)]
 pub enum Kind {
-    Gateway { binary: String, keys: usize },
+    Gateway { binary: String, size: Size },
     Passthrough,
     Nginx,
 }
 
+/// How much is configured.
+#[derive(Debug, Clone, Copy)]
+pub struct Size {
+    pub keys: usize,
+    pub aliases: usize,
+}
+
+pub const SMALL: Size = Size { keys: 1, aliases: 1 };
+pub const LARGE: Size = Size { keys: 100_000, aliases: 1_000 };
+
 impl Kind {
     pub fn name(&self) -> String {
         match self {
-            Self::Gateway { binary, keys } => format!("{}, {keys} keys", binary.rsplit('/').next().unwrap_or(binary)),
+            Self::Gateway { binary, size: Size { keys, aliases } } => {
+                let build = binary.rsplit('/').next().unwrap_or(binary);
+                format!("{build}, {keys} keys, {aliases} aliases")
+            }
             Self::Passthrough => "pass-through".to_owned(),
             Self::Nginx => "nginx".to_owned(),
         }
@@ -89,9 +102,9 @@ impl Contender {
             command
         };
         let mut command = match kind {
-            Kind::Gateway { binary, keys } => {
+            Kind::Gateway { binary, size } => {
                 let path = files.path().join("azgate.json");
-                std::fs::write(&path, gateway(address, upstream, *keys)).unwrap();
+                std::fs::write(&path, gateway(address, upstream, *size)).unwrap();
                 let mut command = pinned(binary);
                 command.args(["run", "--config"]).arg(path);
                 command
@@ -159,15 +172,18 @@ impl Drop for Upstream {
     }
 }
 
-fn gateway(address: SocketAddr, upstream: &Upstream, keys: usize) -> String {
+fn gateway(address: SocketAddr, upstream: &Upstream, size: Size) -> String {
     let scheme = if upstream.tls { "https" } else { "http" };
     let mut callers = vec![json!({"name": "bench", "value": KEY})];
-    callers.extend((1..keys).map(|key| json!({"name": format!("caller-{key}"), "key_hash": format!("{key:064x}")})));
+    callers
+        .extend((1..size.keys).map(|key| json!({"name": format!("caller-{key}"), "key_hash": format!("{key:064x}")})));
+    let mut aliases = json!({"gpt-4o": "chat"});
+    (1..size.aliases).for_each(|alias| aliases[format!("model-{alias}")] = json!(format!("deployment-{alias}")));
     json!({
         "server": {"listen": [address.to_string()], "admin": {"listen": free().to_string()}, "worker_threads": 1},
         "providers": {"azure": {
             "keys": [{
-                "name": "east", "value": "key", "aliases": {"gpt-4o": "chat"},
+                "name": "east", "value": "key", "aliases": aliases,
                 "azure_key_config": {"endpoint": format!("{scheme}://localhost:{}", upstream.address.port()), "api_version": "2024-10-21"},
             }],
             "network_config": {"insecure_skip_verify": true},
