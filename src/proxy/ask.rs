@@ -135,6 +135,8 @@ impl Lane<'_> {
 
     fn note(&mut self, candidate: &Candidate, outcome: &'static str, begun: Instant, head: Option<&Parts>) {
         let id = head.and_then(|head| head.headers.get(&UPSTREAM_ID)).and_then(|id| id.to_str().ok());
+        // There is hardly ever a second one, and a vector would begin with room for four.
+        self.attempts.reserve_exact(1);
         self.attempts.push(Attempt {
             candidate: candidate.clone(),
             outcome,

@@ -98,6 +98,7 @@ pub struct Plan {
     pub carried: Vec<Carried>,
     /// The form that the body is, where it is one.
     pub form: Option<multipart::Form>,
+    /// Until the caller sees an answer.
     pub body: Body,
 }
 

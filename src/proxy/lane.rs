@@ -37,7 +37,7 @@ pub struct Lane<'a> {
     pub received: &'a Received,
     pub form: Form,
     pub caller: &'a Caller,
-    pub plan: &'a Plan,
+    pub plan: &'a mut Plan,
     pub reserved: &'a Reserved,
     pub budget: &'a RetryBudget,
     pub started: Instant,
@@ -259,6 +259,7 @@ impl Lane<'_> {
             metrics: self.metrics,
             reply: &mut *self.reply,
             tab: &mut *self.tab,
+            request: &mut self.plan.body,
             route,
         };
         let ended = relay.run(answered).await;

@@ -143,7 +143,7 @@ impl Gateway {
             return local::send(session, received, (&document, Standing::default()), &mut exchange.reply).await;
         }
         let (plan, form) = planned(session, operation, received, caller, &snapshot, &mut exchange.reply).await?;
-        let plan = &*exchange.plan.insert(plan);
+        let plan = exchange.plan.insert(plan);
         let (prompt, tab) = (exchange.reply.prompt_tokens, &mut exchange.tab);
         let reserved = limits::reserve(operation, caller, plan, &snapshot, prompt, tab).await?;
         if let Some(document) = local::count(operation, plan, &snapshot).await? {

@@ -8,6 +8,7 @@ use http::response::Parts;
 use http::{HeaderValue, Version, header};
 use pingora::protocols::http::ServerSession;
 
+use super::body::Body;
 use super::exchange::{Attempt, Candidate, Received, Reply, Reserved};
 use super::foreign::{self, Foreign};
 use super::limits::Tab;
@@ -71,6 +72,8 @@ pub struct Relay<'a> {
     pub metrics: &'a Metrics,
     pub reply: &'a mut Reply,
     pub tab: &'a mut Tab,
+    /// The request's body, while it may have to be sent again.
+    pub request: &'a mut Body,
     pub route: Route<'a>,
 }
 
@@ -92,12 +95,12 @@ impl Relay<'_> {
             self.reply.stream = true;
             return match readable {
                 true => stream::relay(self, answered).await,
-                false => stream::opaque(self, answered).await,
+                false => Box::pin(stream::opaque(self, answered)).await,
             };
         }
         let editable = readable && head.status.is_success();
         if head.status.is_success() && self.route.reading.is_for_machines(&media) {
-            return self.pass_on(answered, false).await;
+            return Box::pin(self.pass_on(answered, false)).await;
         }
         self.plain(answered, editable).await
     }
@@ -122,7 +125,8 @@ impl Relay<'_> {
                 return Err(Refusal::new(502, "upstream_broken", message).into());
             }
             if more && length > HELD {
-                return self.pass_on(answered, editable).await;
+                // In a box, as whatever is rare: every request would have room for it.
+                return Box::pin(self.pass_on(answered, editable)).await;
             }
         }
         let Answered { head, exchange, read: mut rope, .. } = *answered;
@@ -274,6 +278,8 @@ impl Relay<'_> {
 
     pub async fn begin(&mut self, head: Parts) -> Result<(), Stop> {
         self.reply.status = Some(head.status);
+        // Nothing can be asked again, and the answer may take minutes.
+        *self.request = Body::default();
         let write = pin!(self.session.write_response_header(Box::new(head.into())));
         let taken = pin!(caller_takes(self.route.candidate.provider.timeouts.exchange.idle, write));
         self.reply.waiting(taken).await

@@ -16,8 +16,8 @@ const LONGEST: usize = 64 * 1024;
 /// Most fields of a head.
 const MOST_FIELDS: usize = 128;
 
-/// Fields that are put to a head on its way to the caller, at most: there is room for them from the beginning.
-const MORE_FIELDS: usize = 8;
+/// Fields that there is room for at the least: those that are put to a head on its way to the caller would make it grow.
+const LEAST_FIELDS: usize = 12;
 
 /// What no answer can be, in words.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,7 +53,7 @@ pub fn head(arrived: &mut BytesMut) -> Result<Option<Parts>, Malformed> {
     };
     // One copy, as long as the head: values that point into what was read would keep all of it.
     let whole = Bytes::copy_from_slice(&arrived[..length]);
-    let mut headers = HeaderMap::with_capacity(parsed.headers.len() + MORE_FIELDS);
+    let mut headers = HeaderMap::with_capacity(parsed.headers.len().max(LEAST_FIELDS));
     for field in parsed.headers.iter() {
         let at = field.value.as_ptr() as usize - arrived.as_ptr() as usize;
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| unusable(field.name))?;

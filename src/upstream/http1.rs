@@ -27,8 +27,11 @@ const ONE_WRITE: u64 = 64 * 1024;
 /// How long a server that stopped reading may take to say why.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// Room for one read: as little as an event takes while little arrives, since a stream that stands still keeps it.
-const LEAST_ROOM: usize = 4 * 1024;
+/// Room for one read of a head, with the body of a short answer.
+const HEAD_ROOM: usize = 4 * 1024;
+
+/// Room for one read of a body: as little as an event takes while little arrives, since a stream that stands still keeps it.
+const LEAST_ROOM: usize = 1024;
 const MOST_ROOM: usize = 64 * 1024;
 
 pub(super) struct Http1 {
@@ -37,7 +40,10 @@ pub(super) struct Http1 {
     arrived: BytesMut,
     /// Interim answers that were read over.
     interim: usize,
+    /// For the next read.
     room: usize,
+    /// The largest room that what has arrived lies in.
+    block: usize,
     /// The request was a HEAD.
     to_head: bool,
     /// The request was sent to its end; otherwise the connection cannot be used again.
@@ -64,7 +70,7 @@ impl Http1 {
             Err(source) => send_watching(stream, source, limit).await?,
         };
         let Coming { bytes: arrived, interim } = coming;
-        Ok(Self { stream, arrived, interim, room: LEAST_ROOM, to_head, sent, rest: None })
+        Ok(Self { stream, arrived, interim, room: HEAD_ROOM, block: 0, to_head, sent, rest: None })
     }
 
     /// Waits for the head of the final answer.
@@ -83,7 +89,12 @@ impl Http1 {
                 }
                 Some(head) => {
                     let rest = answer::rest(&head, self.to_head);
-                    self.rest = Some(rest.map_err(|malformed| Fault::Malformed(malformed.to_string()))?);
+                    let rest = rest.map_err(|malformed| Fault::Malformed(malformed.to_string()))?;
+                    self.room = match rest.body {
+                        Body::Exactly(length) => (length as usize).clamp(LEAST_ROOM, MOST_ROOM),
+                        Body::Chunked(_) | Body::UntilClosed => LEAST_ROOM,
+                    };
+                    self.rest = Some(rest);
                     return Ok(head);
                 }
                 None => {}
@@ -120,8 +131,12 @@ impl Http1 {
 
     /// Reads what has arrived; zero when the connection was closed.
     async fn fill(&mut self) -> io::Result<usize> {
+        if self.arrived.is_empty() && self.block > 2 * self.room {
+            (self.arrived, self.block) = (BytesMut::new(), 0);
+        }
         if self.arrived.capacity() - self.arrived.len() < self.room / 4 {
             self.arrived.reserve(self.room);
+            self.block = self.block.max(self.room);
         }
         let read = self.stream.read_buf(&mut self.arrived).await?;
         if self.arrived.len() == self.arrived.capacity() {

@@ -107,8 +107,6 @@ async fn floods_end_their_own_connection_at_most_and_others_are_served() {
         }
     }
     gateway.until_metric("azgate_requests_active", 0.0).await;
-    let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.pid())).unwrap();
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    let kib: u64 = resident.trim().trim_end_matches(" kB").parse().unwrap();
+    let (_, kib) = gateway.memory();
     assert!(kib < 300 * 1024, "{kib} KiB at the peak");
 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
+use http_body_util::BodyExt;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -112,4 +113,32 @@ async fn an_answer_that_comes_before_the_request_is_out_is_passed_on() {
     let answer = send(gateway.address, http::Method::POST, "/v1/chat/completions", &headers, body_of(30 << 20)).await;
     assert_eq!(answer.status, 413, "{}", answer.text());
     assert!(!answer.text().contains("server.max_request_body_mb"), "the upstream's own words: {}", answer.text());
+}
+
+#[tokio::test]
+async fn a_stream_that_has_begun_keeps_nothing_of_its_request() {
+    let address = upstream(|mut stream| async move {
+        let head = read_head(&mut stream).await.unwrap();
+        read_body(&mut stream, &head).await;
+        let event = "data: {\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n";
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+        stream.write_all(format!("{head}{:x}\r\n{event}\r\n", event.len()).as_bytes()).await.unwrap();
+        std::future::pending().await
+    })
+    .await;
+    let gateway = Gateway::start(&config(&format!("http://{address}"))).await;
+    let body = body_of(2 << 20).replacen('{', r#"{"stream":true,"#, 1);
+    let (mut streams, mut before) = (Vec::new(), 0);
+    for number in 0..60 {
+        let headers = [("api-key", KEY), ("content-type", "application/json")];
+        let mut answer = open(gateway.address, "/v1/chat/completions", &headers, body.clone()).await;
+        assert_eq!(answer.status(), 200);
+        assert!(answer.body_mut().frame().await.is_some());
+        streams.push(answer);
+        if number == 9 {
+            before = gateway.memory().0;
+        }
+    }
+    let grown = gateway.memory().0.saturating_sub(before);
+    assert!(grown < 20 * 1024, "{grown} KiB for 50 streams whose requests had 100 MiB");
 }

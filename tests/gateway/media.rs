@@ -200,20 +200,13 @@ async fn a_throttled_form_goes_to_the_next_key() {
     assert_eq!(stranger.status, 401);
 }
 
-/// Resident memory of a process, in MiB.
-fn resident(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() / 1024
-}
-
 #[tokio::test]
 async fn large_uploads_take_no_memory() {
     let azure = studio().await;
     let mut config = config_of(&azure, "v1");
     config["server"]["max_request_body_mb"] = json!(300);
     let gateway = Gateway::start(&config).await;
-    let before = resident(gateway.pid());
+    let before = gateway.memory().1 / 1024;
     let part = Bytes::from(vec![9u8; 1024 * 1024]);
     let head =
         Bytes::from_static(b"--xYzZY\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\n");
@@ -225,6 +218,6 @@ async fn large_uploads_take_no_memory() {
     let headers = [("authorization", authorization.as_str()), ("content-type", FORM)];
     let answer = send_chunked(gateway.address, "/v1/audio/transcriptions", &headers, chunks).await;
     assert_eq!(answer.json()["text"], format!("I heard {} bytes of a.wav.", 80 * 1024 * 1024), "{}", answer.text());
-    let grown = resident(gateway.pid()) - before;
+    let grown = gateway.memory().1 / 1024 - before;
     assert!(grown < 40, "the peak grew by {grown} MiB");
 }

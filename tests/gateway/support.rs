@@ -153,6 +153,16 @@ impl Gateway {
         self.child.id()
     }
 
+    /// Resident memory in KiB: now, and at its peak.
+    pub fn memory(&self) -> (u64, u64) {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let kib = |name| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line of its own");
+            line.trim().trim_end_matches(" kB").parse().unwrap()
+        };
+        (kib("VmRSS:"), kib("VmHWM:"))
+    }
+
     /// What the process has written so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
