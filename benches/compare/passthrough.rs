@@ -42,7 +42,9 @@ impl ProxyHttp for Passthrough {
 
 /// `PORT UPSTREAM tls|plain`
 pub fn run(arguments: &[String]) {
-    let conf = ServerConf { threads: 1, upstream_keepalive_pool_size: 1_024, ..ServerConf::default() };
+    // One thread has a scheduler for one, as in the gateway.
+    let conf =
+        ServerConf { threads: 1, work_stealing: false, upstream_keepalive_pool_size: 1_024, ..ServerConf::default() };
     let mut server = Server::new_with_opt_and_conf(Some(Opt::default()), conf);
     server.bootstrap();
     let app = Passthrough { upstream: arguments[1].parse().unwrap(), tls: arguments[2] == "tls" };

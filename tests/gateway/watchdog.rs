@@ -34,14 +34,13 @@ impl Drop for Stopped {
     }
 }
 
-/// The thread on which requests are served.
+/// A thread on which requests are served.
 fn worker(gateway: &Gateway) -> Pid {
     let threads = std::fs::read_dir(format!("/proc/{}/task", gateway.pid())).unwrap();
-    let workers: Vec<_> = threads
+    let worker = threads
         .map(|thread| thread.unwrap().path())
-        .filter(|thread| std::fs::read_to_string(thread.join("comm")).unwrap().trim() == "BG proxy")
-        .collect();
-    let [worker] = &workers[..] else { panic!("one worker: {workers:?}") };
+        .find(|thread| std::fs::read_to_string(thread.join("comm")).unwrap().trim() == "BG proxy")
+        .expect("there are workers");
     Pid::from_raw(worker.file_name().unwrap().to_str().unwrap().parse().unwrap())
 }
 
@@ -53,13 +52,22 @@ async fn ask_without_end(address: std::net::SocketAddr) {
     while reading.read(&mut [0; 16 * 1024]).await.is_ok_and(|length| length > 0) {}
 }
 
-// One thread, because only it may let go what it has stopped.
+// One thread, because only it may let go what it has stopped. One worker has a scheduler of its own kind.
 #[tokio::test]
-async fn systemd_hears_nothing_while_a_worker_is_stuck_and_again_when_it_gets_on() {
+async fn systemd_hears_nothing_while_the_only_worker_is_stuck_and_again_when_it_gets_on() {
+    a_stuck_worker_is_noticed(1).await;
+}
+
+#[tokio::test]
+async fn systemd_hears_nothing_while_one_of_two_workers_is_stuck() {
+    a_stuck_worker_is_noticed(2).await;
+}
+
+async fn a_stuck_worker_is_noticed(workers: usize) {
     let azure = azure().await;
     let manager = Manager::new();
     let mut config = config(&azure.base_url());
-    config["server"]["worker_threads"] = json!(1);
+    config["server"]["worker_threads"] = json!(workers);
     let allowed = ALLOWED.as_micros().to_string();
     let gateway =
         Gateway::start_with(&config, &[("NOTIFY_SOCKET", &manager.path()), ("WATCHDOG_USEC", &allowed)]).await;
