@@ -1,8 +1,9 @@
 //! Label values that stand for configured names: interned when the configuration is built, so that a request refers
 //! to a metric by small numbers and never by text.
 
+use crate::base::locks::lock;
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex};
 
 static INTERNED: LazyLock<Mutex<HashMap<Arc<str>, u32>>> = LazyLock::new(Mutex::default);
 
@@ -16,7 +17,7 @@ pub struct Label {
 impl Label {
     /// Takes a lock: for configuration time only.
     pub fn new(text: &str) -> Self {
-        let mut interned = INTERNED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut interned = lock(&INTERNED);
         let next = u32::try_from(interned.len()).unwrap_or(u32::MAX);
         if let Some((text, id)) = interned.get_key_value(text) {
             return Self { id: *id, text: Arc::clone(text) };

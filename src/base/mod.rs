@@ -8,6 +8,7 @@ pub mod ids;
 mod key_set;
 mod label;
 pub mod limit;
+pub mod locks;
 pub mod secret;
 
 pub use dial::Dial;

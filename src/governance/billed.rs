@@ -1,8 +1,9 @@
 //! What was made in the background is counted once, by whoever first sees it complete, however often it is read again.
 
+use crate::base::locks::lock;
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// Ids remembered. An older one that is read again is counted again: callers poll until something is complete, and have
 /// seldom reason to come back.
@@ -25,7 +26,7 @@ impl Billed {
     /// Whether nobody has counted the object of this id. Whoever is told so has counted it.
     pub fn is_first(&self, id: &str) -> bool {
         let hash = self.hasher.hash_one(id);
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = lock(&self.seen);
         if !seen.known.insert(hash) {
             return false;
         }

@@ -1,6 +1,6 @@
 //! What all generations of the configuration share: the clock, the ledgers, and what was learned of models.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::account::{Kind, Member, Subject};
 use super::billed::Billed;
@@ -9,6 +9,7 @@ use super::limits::Limits;
 use super::moment::Clock;
 use super::shared::{BadAddress, Shared, Worker};
 use super::sizes::Sizes;
+use crate::base::locks::lock;
 
 #[derive(Debug, Default)]
 pub struct Governor {
@@ -33,7 +34,7 @@ impl Governor {
 
     /// What looks after the store, for whoever runs it. There is one.
     pub fn take_worker(&self) -> Option<Worker> {
-        self.worker.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.worker).take()
     }
 
     /// A subject with limits and the ledger that it has had all along.

@@ -2,12 +2,13 @@
 //! held against come with each request.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use super::limits::{Limits, Measure, Period, Span};
 use super::moment::Moment;
 use super::spending::Spending;
 use super::window::Window;
+use crate::base::locks::lock;
 
 /// Counters behind a lock of their own.
 #[derive(Debug, Default)]
@@ -123,7 +124,7 @@ impl Demand {
 impl Ledger {
     /// A panic elsewhere leaves the counters whole: each change of them is made of steps that cannot fail.
     pub(super) fn lock(&self) -> MutexGuard<'_, Books> {
-        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.books)
     }
 
     pub(super) fn touch(&self) {

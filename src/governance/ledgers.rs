@@ -1,7 +1,7 @@
 //! All ledgers of the process, by subject: what a reload and a restart find again.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +11,7 @@ use super::limits::{Measure, Period, Span};
 use super::moment::Moment;
 use super::spending::Spending;
 use super::window::Window;
+use crate::base::locks::lock;
 
 /// The ledgers. The lock is taken when a configuration is built and when counters are saved, never for a request.
 #[derive(Debug, Default)]
@@ -106,7 +107,7 @@ impl Ledgers {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Subject, Arc<Ledger>>> {
-        self.by_subject.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.by_subject)
     }
 }
 

@@ -8,11 +8,12 @@ use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use data_encoding::BASE64URL_NOPAD;
 
 use super::seal::Trace;
+use crate::base::locks::lock;
 
 const NAME: &str = "objects";
 
@@ -76,7 +77,7 @@ impl Register {
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 }
 

@@ -4,10 +4,10 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::base::locks::lock;
 use pingora::http::RequestHeader;
 use pingora::lb::Backend;
 use pingora::lb::health_check::{HealthCheck, HttpHealthCheck, TcpHealthCheck};
@@ -92,7 +92,7 @@ impl Health {
     /// What a probe has found.
     pub fn observe(&self, good: bool) -> Option<Turn> {
         let rules = self.rules?;
-        let mut contradicting = self.contradicting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut contradicting = lock(&self.contradicting);
         if good == self.is_well() {
             *contradicting = 0;
             return None;

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 
+use crate::base::locks::lock;
 use crate::config::file::Server;
 use crate::telemetry::Metrics;
 
@@ -70,7 +71,7 @@ impl Census {
             return Err(self.refused(Full::All));
         }
         if let Some(address) = address {
-            let mut counts = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut counts = lock(&self.by_address);
             let count = counts.entry(address).or_default();
             if *count >= limits.address {
                 drop(counts);
@@ -109,7 +110,7 @@ impl Drop for Place {
         self.census.open.fetch_sub(1, Ordering::Relaxed);
         self.census.metrics.connections_active.dec();
         let Some(address) = self.address else { return };
-        let mut counts = self.census.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = lock(&self.census.by_address);
         if let Some(count) = counts.get_mut(&address) {
             *count -= 1;
             if *count == 0 {

@@ -2,7 +2,7 @@
 //! a second late, and a last time when the process ends.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,6 +10,7 @@ use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 use prometheus::IntGauge;
 
+use crate::base::locks::lock;
 use crate::config::file::Server;
 use crate::governance::{CounterFile, Governor, Saved, StateError};
 
@@ -71,7 +72,7 @@ impl Counters {
 
     /// Writes what has changed. Blocks while it does.
     pub fn save(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         if let State::Waiting { told, seen } = &mut *state {
             // First the claim: what is read after it is the last that the other has written.
             let claimed = self.file.claim();

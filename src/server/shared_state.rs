@@ -1,12 +1,13 @@
 //! Runs what looks after the counters that gateways share.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use async_trait::async_trait;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 use prometheus::{IntCounter, IntGauge};
 
+use crate::base::locks::lock;
 use crate::governance::{Health, Worker};
 
 pub struct SharedState {
@@ -25,7 +26,7 @@ impl SharedState {
 impl BackgroundService for SharedState {
     /// Until the process ends: requests in progress while it drains are told of as well.
     async fn start(&self, _: ShutdownWatch) {
-        let worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let worker = lock(&self.worker).take();
         if let Some(worker) = worker {
             let report = |Health { up, lost }| {
                 self.up.set(i64::from(up));

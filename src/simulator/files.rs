@@ -1,7 +1,7 @@
 //! Files, whole and in parts, and batches of the simulated Azure: kept by one resource, unknown to every other, and open to all of its callers.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header, request};
@@ -14,6 +14,7 @@ use super::form::File;
 use super::page;
 use super::uploads::{Parts, Upload};
 use super::words;
+use crate::base::locks::lock;
 
 pub const PURPOSES: [&str; 6] = ["assistants", "batch", "evals", "fine-tune", "user_data", "vision"];
 const ENDPOINTS: [&str; 4] = ["/chat/completions", "/v1/chat/completions", "/v1/responses", "/v1/embeddings"];
@@ -80,7 +81,7 @@ impl FileStore {
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.kept)
     }
 }
 

@@ -78,7 +78,7 @@ impl Line {
     }
 
     fn outbox(&self) -> std::sync::MutexGuard<'_, Outbox> {
-        self.outbox.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        crate::base::locks::lock(&self.outbox)
     }
 }
 

@@ -2,7 +2,7 @@
 //! What an operation answers is left to the operation's file.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, request};
@@ -28,6 +28,7 @@ use super::responses::{self, ResponseRequest, Store};
 use super::routes::{self, Operation, Responses, Route, Surface};
 use super::settings::{Deployment, Kind, Settings};
 use super::videos::VideoStore;
+use crate::base::locks::{self, lock};
 
 /// A resource: keys and deployments.
 #[derive(Debug)]
@@ -116,7 +117,7 @@ impl Resource {
     }
 
     pub fn deployments(&self) -> Vec<Deployment> {
-        let deployments = self.deployments.read().unwrap_or_else(PoisonError::into_inner);
+        let deployments = locks::read(&self.deployments);
         deployments.values().map(|deployed| deployed.deployment.clone()).collect()
     }
 
@@ -208,12 +209,12 @@ impl Resource {
         }
         let name = asked.deployment();
         let name = name.ok_or_else(|| Refusal::invalid("you must provide a model parameter", None, None))?;
-        let deployments = self.deployments.read().unwrap_or_else(PoisonError::into_inner);
+        let deployments = locks::read(&self.deployments);
         deployments.get(name).cloned().ok_or_else(Refusal::deployment_not_found)
     }
 
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<String, Arc<Deployed>>> {
-        self.deployments.write().unwrap_or_else(PoisonError::into_inner)
+        locks::write(&self.deployments)
     }
 }
 
@@ -277,7 +278,7 @@ impl Deployed {
     }
 
     fn quota(&self) -> MutexGuard<'_, Quota> {
-        self.quota.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.quota)
     }
 }
 

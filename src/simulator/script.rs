@@ -1,12 +1,13 @@
 //! Faults by script: rules that say which requests get which fault, and how often.
 //! What the faults mean is left to `faults`.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use http::HeaderMap;
 use serde::Deserialize;
 
 use super::faults::{Fault, FaultError};
+use crate::base::locks::lock;
 
 /// Rules in order; the first that matches and is not used up wins.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -147,7 +148,7 @@ impl Live {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<LiveRule>> {
-        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.rules)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The state that all connections of one simulator share: the resource, the script in force, the record.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 use http::{header, request};
 
@@ -11,6 +11,7 @@ use super::record::{Log, Stats};
 use super::resource::Resource;
 use super::script::{Live, Script, ScriptError, Seen};
 use super::settings::Settings;
+use crate::base::locks;
 
 #[derive(Debug)]
 pub struct Simulation {
@@ -54,7 +55,7 @@ impl Simulation {
     /// Puts a script in force in place of the one before.
     pub fn script(&self, script: &Script) -> Result<(), ScriptError> {
         let live = Arc::new(Live::new(script)?);
-        *self.script.write().unwrap_or_else(PoisonError::into_inner) = live;
+        *locks::write(&self.script) = live;
         Ok(())
     }
 
@@ -67,6 +68,6 @@ impl Simulation {
     }
 
     fn live(&self) -> Arc<Live> {
-        Arc::clone(&self.script.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&locks::read(&self.script))
     }
 }

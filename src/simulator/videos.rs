@@ -1,7 +1,7 @@
 //! Videos of the simulated Azure: jobs that progress whenever somebody asks, and a steady pattern for a film.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
@@ -14,6 +14,7 @@ use super::files::{content, missing};
 use super::page;
 use super::resource::Call;
 use super::words;
+use crate::base::locks::lock;
 
 const SECONDS: [&str; 3] = ["4", "8", "12"];
 const SIZES: [&str; 4] = ["720x1280", "1280x720", "1024x1792", "1792x1024"];
@@ -74,7 +75,7 @@ impl VideoStore {
     }
 
     fn kept(&self) -> MutexGuard<'_, BTreeMap<String, Value>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.kept)
     }
 }
 

@@ -9,7 +9,7 @@ mod limits;
 
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
+use std::sync::{LazyLock, Mutex, OnceLock};
 use std::time::Duration;
 
 use foldhash::HashMap;
@@ -21,6 +21,7 @@ use prometheus::{
 
 use super::keys::{KeyReading, Keys};
 use crate::base::Label;
+use crate::base::locks::lock;
 pub use limits::LimitMetrics;
 
 /// Combinations of labels per metric that are kept apart by caller.
@@ -251,7 +252,7 @@ impl Apart {
         if let Some(full) = self.full.get() {
             return full.contains(&combination);
         }
-        let mut growing = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut growing = lock(&self.growing);
         if growing.len() < MOST_SERIES {
             growing.insert(combination);
             return true;

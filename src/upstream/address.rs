@@ -3,7 +3,7 @@
 //! who need it together.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::reach::Reach;
 use super::resolver::Resolver;
 use super::standing::{Change, Known, Standing};
+use crate::base::locks::lock;
 
 /// How long a request waits for a better answer than one that is long past its time.
 const MOMENT: Duration = Duration::from_secs(1);
@@ -84,7 +85,7 @@ impl Address {
 
     /// Room for `limit` exchanges at a time, shared by all who ask for the same limit.
     pub(super) fn room(&self, limit: u32) -> Arc<Semaphore> {
-        let mut rooms = self.place.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rooms = lock(&self.place.rooms);
         let known = rooms.iter().filter(|(of, _)| *of == limit).find_map(|(_, room)| room.upgrade());
         known.unwrap_or_else(|| {
             let room =
@@ -148,7 +149,7 @@ impl Place {
 
     /// Has the name looked up, unless that is being done already. It goes on whether anybody waits for it or not.
     fn ask(self: &Arc<Self>) -> watch::Receiver<()> {
-        let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut asking = lock(&self.asking);
         if let Some(running) = asking.as_ref().filter(|running| running.has_changed().is_ok()) {
             return running.clone();
         }

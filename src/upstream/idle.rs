@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -16,6 +16,7 @@ use tokio::io::AsyncReadExt;
 use tokio::task::unconstrained;
 
 use super::host::IDLE;
+use crate::base::locks::lock;
 
 /// How often those that have waited are looked through.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -146,11 +147,6 @@ fn is_open(stream: &mut Stream) -> bool {
         log::warn!("an upstream said something on a connection on which nothing was asked; it was closed");
     }
     read.is_none()
-}
-
-/// What a lock holds is whole whenever it is let go.
-fn lock<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
-    lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The transport of `azure_identity`: one request over one connection of its own. It remembers what the answer said, which
 //! the crate does not tell, and gives an error for every refusal, so that the crate neither retries nor parses it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -18,6 +18,7 @@ use tokio_rustls::TlsConnector;
 
 use super::reply::{self, Times};
 use super::roots;
+use crate::base::locks::lock;
 use crate::base::{Dial, Endpoint, Scheme};
 
 /// Largest answer; a token with many groups in it has some kilobytes.
@@ -75,11 +76,11 @@ impl Wire {
     }
 
     pub fn heard(&self) -> Heard {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.heard).clone()
     }
 
     fn note(&self, heard: Heard) {
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = heard;
+        *lock(&self.heard) = heard;
     }
 
     /// The address that is meant. The crate knows no authority without TLS and one address of the metadata service.

@@ -3,8 +3,8 @@
 //! virtual machine, App Service and Azure Arc. Faults by script reach these paths like any other.
 
 use std::path::PathBuf;
+use std::sync::RwLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use http::request;
@@ -21,6 +21,7 @@ pub use errors::Refused;
 pub use token::Claims;
 
 use super::answer::Answer;
+use crate::base::locks;
 use token::Signer;
 
 /// The tenant of the simulator, the applications and identities it knows, and what they get.
@@ -141,22 +142,22 @@ impl Identity {
 
     /// Tokens that are issued from now on live for so long.
     pub fn live_for(&self, lifetime: Duration) {
-        *self.lifetime.write().unwrap_or_else(PoisonError::into_inner) = lifetime;
+        *locks::write(&self.lifetime) = lifetime;
     }
 
     fn lifetime(&self) -> Duration {
-        *self.lifetime.read().unwrap_or_else(PoisonError::into_inner)
+        *locks::read(&self.lifetime)
     }
 
     /// Adds an application, or replaces the one of the same id.
     pub fn register(&self, application: Application) {
-        let mut applications = self.applications.write().unwrap_or_else(PoisonError::into_inner);
+        let mut applications = locks::write(&self.applications);
         applications.retain(|known| known.id != application.id);
         applications.push(application);
     }
 
     fn application(&self, id: &str) -> Option<Application> {
-        let applications = self.applications.read().unwrap_or_else(PoisonError::into_inner);
+        let applications = locks::read(&self.applications);
         applications.iter().find(|application| application.id == id).cloned()
     }
 

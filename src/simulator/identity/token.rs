@@ -1,6 +1,6 @@
 //! The tokens: in the shape of Entra's, signed with a key that lives as long as the simulator.
 
-use std::sync::{PoisonError, RwLock};
+use std::sync::RwLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use data_encoding::BASE64URL_NOPAD;
@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::IdentitySettings;
+use crate::base::locks;
 
 /// What a token says. Times are seconds since 1970 with fractions (RFC 7519, section 2, allows them), so that tokens of
 /// a second or two end when they should.
@@ -69,11 +70,11 @@ impl Signer {
     }
 
     pub fn revoke(&self) {
-        *self.revoked_until.write().unwrap_or_else(PoisonError::into_inner) = now();
+        *locks::write(&self.revoked_until) = now();
     }
 
     pub fn revoked_until(&self) -> f64 {
-        *self.revoked_until.read().unwrap_or_else(PoisonError::into_inner)
+        *locks::read(&self.revoked_until)
     }
 }
 

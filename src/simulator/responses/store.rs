@@ -1,13 +1,14 @@
 //! What one resource holds: responses with their input, items by id, and the secret that its reasoning is bound to.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use serde_json::{Value, json};
 
 use super::super::errors::Refusal;
 use super::super::words::Seed;
 use super::not_found;
+use crate::base::locks::lock;
 
 /// What encrypted content of the service begins with.
 const ENCRYPTED: &str = "gAAAAAB";
@@ -134,7 +135,7 @@ impl Store {
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.kept)
     }
 }
 
