@@ -5,7 +5,7 @@
 mod words;
 
 use azgate::upstream::answer;
-use azgate::upstream::body::Taken;
+use azgate::upstream::content::Taken;
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
 use pingora::protocols::http::v1::client::HttpSession;
@@ -43,7 +43,7 @@ struct Read {
 /// `None` when it is refused or its head is not there.
 fn ours(pieces: &[&[u8]]) -> Option<Read> {
     let (mut arrived, mut pieces) = (BytesMut::new(), pieces.iter());
-    let head = loop {
+    let mut head = loop {
         if let Some(head) = answer::head(&mut arrived).ok()? {
             break head;
         }
@@ -52,10 +52,10 @@ fn ours(pieces: &[&[u8]]) -> Option<Read> {
     if head.status.is_informational() {
         return None;
     }
-    let mut rest = answer::rest(&head, false).ok()?;
+    let mut rest = answer::rest(&mut head).ok()?;
     let mut read = Read { status: head.status.as_u16(), body: Vec::new(), again: false };
     loop {
-        match rest.body.take(&mut arrived).ok()? {
+        match rest.content.take(&mut arrived).ok()? {
             Taken::Some(bytes) => read.body.extend_from_slice(&bytes),
             Taken::End => break,
             Taken::Nothing => match pieces.next() {
@@ -65,7 +65,7 @@ fn ours(pieces: &[&[u8]]) -> Option<Read> {
         }
     }
     let behind = arrived.len() + pieces.map(|piece| piece.len()).sum::<usize>();
-    read.again = rest.persists && rest.body.is_over() && behind == 0;
+    read.again = rest.persists && rest.content.is_over() && behind == 0;
     Some(read)
 }
 

@@ -27,10 +27,11 @@ static ATTEMPTS: HeaderName = HeaderName::from_static("x-azgate-attempts");
 pub fn of(relay: &Relay<'_>, mut head: Parts) -> Parts {
     let route = &relay.route;
     let (upstream_id, names_itself) = (head.headers.remove(&X_REQUEST_ID), head.headers.contains_key(&REQUEST_ID));
-    if head.status == StatusCode::TOO_MANY_REQUESTS {
-        retry_after(&mut head.headers, route.soonest);
-    }
+    let wait = (head.status == StatusCode::TOO_MANY_REQUESTS).then(|| wait(&head.headers, route.soonest));
     strip(&mut head.headers, route);
+    if let Some(wait) = wait {
+        retry_after(&mut head.headers, wait);
+    }
     head.version = Version::HTTP_11;
     head.headers.extend(limits::told(&route.reserved.standing, route.received.dialect));
     if relay.reply.dropped_reasoning > 0 {
@@ -51,7 +52,11 @@ pub fn of(relay: &Relay<'_>, mut head: Parts) -> Parts {
 /// Takes out what is not for the caller; the rest stays as it came, without being moved.
 fn strip(head: &mut HeaderMap, route: &Route<'_>) {
     let limited = route.reserved.standing.is_limited();
-    let (mut private, mut places) = (Vec::new(), Vec::new());
+    // What `connection` names belongs to the connection as well (RFC 9110, section 7.6.1).
+    let options =
+        head.get_all(header::CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let mut private: Vec<_> = options.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()).collect();
+    let mut places = Vec::new();
     for name in head.keys() {
         // A caller with limits is told of those; Azure's are shared by all callers of a key and say nothing to him.
         let of_others = limited && limits::tells_of_limits(name.as_str());
@@ -88,11 +93,15 @@ fn note(head: &mut HeaderMap, status: StatusCode, route: &Route<'_>) {
     }
 }
 
+/// What the upstream says, or less where another key is free sooner.
+fn wait(head: &HeaderMap, soonest: Option<Duration>) -> Duration {
+    let named = azure::wait(head, SystemTime::now()).unwrap_or(Duration::from_secs(1));
+    soonest.map_or(named, |soonest| soonest.min(named))
+}
+
 /// A throttled caller is always told when to come back, in both spellings: SDKs read either, and give up or wait
 /// blindly without one.
-fn retry_after(head: &mut HeaderMap, soonest: Option<Duration>) {
-    let named = azure::wait(head, SystemTime::now()).unwrap_or(Duration::from_secs(1));
-    let wait = soonest.map_or(named, |soonest| soonest.min(named));
+fn retry_after(head: &mut HeaderMap, wait: Duration) {
     let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
     head.insert(header::RETRY_AFTER, millis.div_ceil(1000).into());
     head.insert(RETRY_AFTER_MS.clone(), millis.into());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::census::Census;
 use super::counters::Counters;
@@ -81,7 +81,8 @@ impl Drain {
         if !self.ending.is_handed_over() {
             self.manager.tell(&[Note::Stopping, Note::Status("draining")]);
         }
-        self.stage.parted().await;
+        // A worker that is stuck never gets there, and must not keep the process.
+        let _ = timeout(self.grace, self.stage.parted()).await;
         let mut idle_since = Instant::now();
         while begun.elapsed() < self.grace {
             if self.metrics.requests_active.get() > 0 {

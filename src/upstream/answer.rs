@@ -8,13 +8,13 @@ use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use httparse::{ParserConfig, Status};
 
-use super::body::{Body, Place};
+use super::content::{Chunks, Content};
 
 /// Longest head.
-const LONGEST: usize = 64 * 1024;
+const LONGEST: usize = 256 * 1024;
 
 /// Most fields of a head.
-const MOST_FIELDS: usize = 128;
+const MOST_FIELDS: usize = 256;
 
 /// Fields that there is room for at the least: those that are put to a head on its way to the caller would make it grow.
 const LEAST_FIELDS: usize = 12;
@@ -27,7 +27,7 @@ pub struct Malformed(pub(super) String);
 /// What follows a head.
 #[derive(Debug)]
 pub struct Rest {
-    pub body: Body,
+    pub content: Content,
     /// Another exchange may follow on the same connection.
     pub persists: bool,
 }
@@ -69,27 +69,34 @@ pub fn head(arrived: &mut BytesMut) -> Result<Option<Parts>, Malformed> {
 }
 
 fn unusable(what: &str) -> Malformed {
-    Malformed(format!("its head cannot be read: `{}`", what.escape_default()))
+    Malformed(format!("its head cannot be read: `{}`", shown(what.as_bytes())))
 }
 
-/// What follows the head of a final answer; `to_head` when the request was a HEAD.
+/// The beginning of what a server said, for a message.
+pub(super) fn shown(said: &[u8]) -> String {
+    said[..said.len().min(40)].escape_ascii().to_string()
+}
+
+/// What follows the head of a final answer to another request than HEAD. The head's `content-length` becomes what frames the
+/// content: one number, or none.
 ///
 /// # Errors
-/// When the length of the body is not told, or told in two ways (RFC 9112, section 6.3).
-pub fn rest(head: &Parts, to_head: bool) -> Result<Rest, Malformed> {
+/// When a length or a transfer coding can be understood in two ways, or not at all (RFC 9112, section 6.3).
+pub fn rest(head: &mut Parts) -> Result<Rest, Malformed> {
+    let (length, chunked) = (length(&head.headers)?, is_chunked(&head.headers)?);
     let persists = head.version == Version::HTTP_11 && !says_close(&head.headers);
-    let length = length(&head.headers)?;
-    if to_head || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
-        return Ok(Rest { body: Body::Exactly(0), persists });
-    }
-    if is_chunked(&head.headers)? {
-        // Who sends both may have been led to it by somebody else: nothing more is believed of that connection.
-        let persists = persists && length.is_none();
-        return Ok(Rest { body: Body::Chunked(Place::Size), persists });
-    }
+    match length {
+        Some(length) if !chunked => head.headers.insert(CONTENT_LENGTH, length.into()),
+        _ => head.headers.remove(CONTENT_LENGTH),
+    };
+    let empty = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     Ok(match length {
-        Some(length) => Rest { body: Body::Exactly(length), persists },
-        None => Rest { body: Body::UntilClosed, persists: false },
+        _ if empty => Rest { content: Content::Exactly(0), persists },
+        // Who sends both may have been led to it by somebody else: nothing more is believed of that connection.
+        Some(_) if chunked => Rest { content: Content::Chunked(Chunks::default()), persists: false },
+        None if chunked => Rest { content: Content::Chunked(Chunks::default()), persists },
+        Some(length) => Rest { content: Content::Exactly(length), persists },
+        None => Rest { content: Content::UntilClosed, persists: false },
     })
 }
 
@@ -108,7 +115,12 @@ fn length(headers: &HeaderMap) -> Result<Option<u64>, Malformed> {
             match (told, length) {
                 (None, Some(length)) => told = Some(length),
                 (Some(told), Some(length)) if told == length => {}
-                _ => return Err(Malformed(format!("its content-length is {value:?}, which is no length"))),
+                _ => {
+                    return Err(Malformed(format!(
+                        "its content-length is `{}`, which is no length",
+                        shown(value.as_bytes())
+                    )));
+                }
             }
         }
     }
@@ -121,7 +133,9 @@ fn is_chunked(headers: &HeaderMap) -> Result<bool, Malformed> {
     match (codings.next(), codings.next()) {
         (None, _) => Ok(false),
         (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(true),
-        (Some(coding), _) => Err(Malformed(format!("its transfer-encoding {coding:?} was not asked for"))),
+        (Some(coding), _) => {
+            Err(Malformed(format!("its transfer-encoding `{}` was not asked for", shown(coding.as_bytes()))))
+        }
     }
 }
 
@@ -131,41 +145,55 @@ mod tests {
 
     fn read(text: &str) -> Result<Option<(u16, Rest)>, Malformed> {
         let mut arrived = BytesMut::from(text);
-        let Some(head) = head(&mut arrived)? else { return Ok(None) };
+        let Some(mut head) = head(&mut arrived)? else { return Ok(None) };
         assert!(arrived.is_empty(), "all of {text:?} is its head");
-        rest(&head, false).map(|rest| Some((head.status.as_u16(), rest)))
+        rest(&mut head).map(|rest| Some((head.status.as_u16(), rest)))
     }
 
     #[test]
     fn a_head_says_how_long_its_body_is_and_whether_its_connection_stays() {
-        let chunked = || Body::Chunked(Place::Size);
+        let chunked = || Content::Chunked(Chunks::default());
         for (fields, body, persists) in [
-            ("content-length: 5\r\n", Body::Exactly(5), true),
-            ("Content-Length:5 \r\n", Body::Exactly(5), true),
-            ("content-length: 5, 5\r\ncontent-length: 05\r\n", Body::Exactly(5), true),
+            ("content-length: 5\r\n", Content::Exactly(5), true),
+            ("Content-Length:5 \r\n", Content::Exactly(5), true),
+            ("content-length: 5, 5\r\ncontent-length: 05\r\n", Content::Exactly(5), true),
             ("transfer-encoding: Chunked\r\n", chunked(), true),
             ("transfer-encoding: chunked\r\ncontent-length: 5\r\n", chunked(), false),
-            ("content-length: 5\r\nconnection: keep-alive, Close\r\n", Body::Exactly(5), false),
-            ("content-length: 5\r\nconnection: x\r\nconnection: close\r\n", Body::Exactly(5), false),
-            ("content-length: 5\r\nconnection: closed\r\n", Body::Exactly(5), true),
-            ("", Body::UntilClosed, false),
+            ("content-length: 5\r\nconnection: keep-alive, Close\r\n", Content::Exactly(5), false),
+            ("content-length: 5\r\nconnection: x\r\nconnection: close\r\n", Content::Exactly(5), false),
+            ("content-length: 5\r\nconnection: closed\r\n", Content::Exactly(5), true),
+            ("", Content::UntilClosed, false),
         ] {
             let (status, rest) = read(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n")).unwrap().unwrap();
-            assert_eq!((status, rest.body, rest.persists), (200, body, persists), "{fields}");
+            assert_eq!((status, rest.content, rest.persists), (200, body, persists), "{fields}");
         }
         let (_, old) = read("HTTP/1.0 200 OK\r\ncontent-length: 5\r\nconnection: keep-alive\r\n\r\n").unwrap().unwrap();
-        assert_eq!((old.body, old.persists), (Body::Exactly(5), false));
+        assert_eq!((old.content, old.persists), (Content::Exactly(5), false));
     }
 
     #[test]
-    fn some_answers_have_no_body_whatever_they_say() {
-        for (status, to_head) in [(204, false), (304, false), (200, true)] {
+    fn some_answers_have_no_content_whatever_they_say() {
+        for status in [204, 304] {
             for fields in ["content-length: 5", "transfer-encoding: chunked", "x: y"] {
-                let mut arrived = BytesMut::from(&*format!("HTTP/1.1 {status}\r\n{fields}\r\n\r\n"));
-                let head = head(&mut arrived).unwrap().unwrap();
-                let rest = rest(&head, to_head).unwrap();
-                assert_eq!((rest.body, rest.persists), (Body::Exactly(0), true), "{status} {fields}");
+                let (_, rest) = read(&format!("HTTP/1.1 {status}\r\n{fields}\r\n\r\n")).unwrap().unwrap();
+                assert_eq!((rest.content, rest.persists), (Content::Exactly(0), true), "{status} {fields}");
             }
+        }
+    }
+
+    #[test]
+    fn a_head_keeps_one_length_at_most_and_only_one_that_counts() {
+        for (fields, kept) in [
+            ("content-length: 05, 5\r\ncontent-length: 5\r\n", Some("5")),
+            ("content-length: 5\r\ntransfer-encoding: chunked\r\n", None),
+            ("x: y\r\n", None),
+        ] {
+            let mut arrived = BytesMut::from(&*format!("HTTP/1.1 200 OK\r\n{fields}\r\n"));
+            let mut head = head(&mut arrived).unwrap().unwrap();
+            rest(&mut head).unwrap();
+            let lengths: Vec<_> =
+                head.headers.get_all(CONTENT_LENGTH).iter().map(|value| value.to_str().unwrap()).collect();
+            assert_eq!(lengths, Vec::from_iter(kept), "{fields}");
         }
     }
 
@@ -216,8 +244,8 @@ mod tests {
             assert!(read(&whole[..end]).unwrap().is_none(), "{end}");
         }
         let endless = format!("HTTP/1.1 200 OK\r\nx: {}", "y".repeat(LONGEST));
-        assert!(read(&endless).unwrap_err().to_string().contains("64 KiB"));
-        assert!(read(&format!("{endless}\r\n\r\n")).unwrap_err().to_string().contains("64 KiB"));
+        assert!(read(&endless).unwrap_err().to_string().contains("256 KiB"));
+        assert!(read(&format!("{endless}\r\n\r\n")).unwrap_err().to_string().contains("256 KiB"));
         let many = |count: usize| format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(count));
         assert!(read(&many(MOST_FIELDS)).is_ok());
         assert!(read(&many(MOST_FIELDS + 1)).is_err());

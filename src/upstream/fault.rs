@@ -5,6 +5,7 @@ use std::time::Duration;
 use pingora::{Error, ErrorType, RetryType};
 
 use super::address::Unresolvable;
+use super::answer;
 
 /// Interim answers (1xx) that are read over before the final one; more are a broken server.
 pub(super) const MOST_INTERIM: usize = 32;
@@ -38,6 +39,12 @@ pub enum Fault {
     Malformed(String),
     #[error("the request's body could not be read back: {0}")]
     Body(std::io::Error),
+}
+
+impl From<answer::Malformed> for Fault {
+    fn from(malformed: answer::Malformed) -> Self {
+        Self::Malformed(malformed.to_string())
+    }
 }
 
 impl Fault {

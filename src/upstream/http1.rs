@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
+use futures_util::FutureExt;
 use http::response::Parts;
 use http::{Method, StatusCode};
 use pingora::http::RequestHeader;
@@ -15,8 +16,7 @@ use pingora::protocols::http::v1::client::http_req_header_to_wire;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::answer::{self, Rest};
-use super::body::{Body, Taken};
-use super::early::Coming;
+use super::content::{Content, Taken};
 use super::fault::{Fault, MOST_INTERIM};
 use super::segment::{Queue, Segment, Source};
 use crate::base::limit::within;
@@ -36,90 +36,99 @@ const MOST_ROOM: usize = 64 * 1024;
 
 pub(super) struct Http1 {
     stream: Stream,
-    /// What was read and not yet taken.
-    arrived: BytesMut,
-    /// Interim answers that were read over.
-    interim: usize,
+    incoming: Incoming,
     /// For the next read.
     room: usize,
-    /// The largest room that what has arrived lies in.
+    /// The most that `arrived` was given at once, and about what it keeps.
     block: usize,
-    /// The request was a HEAD.
-    to_head: bool,
     /// The request was sent to its end; otherwise the connection cannot be used again.
     sent: bool,
-    /// What follows the head, once that was taken.
+    /// A head that came before that, until it is asked for.
+    early: Option<Parts>,
+    /// What follows the head, once that was asked for.
     rest: Option<Rest>,
 }
 
+/// What comes in.
+#[derive(Debug, Default)]
+struct Incoming {
+    /// Read and not yet taken.
+    arrived: BytesMut,
+    /// Interim answers that were read over: a server may send them unasked (RFC 9110, section 15.2).
+    interim: usize,
+}
+
 impl Http1 {
-    /// Sends a request.
+    /// Sends a request of any other method than HEAD.
     pub(super) async fn begin(
         stream: Stream,
         head: &RequestHeader,
         body: Vec<Segment>,
         limit: Duration,
     ) -> Result<Self, Fault> {
-        let to_head = head.method == Method::HEAD;
+        debug_assert!(head.method != Method::HEAD, "nothing here asks so, and no answer is read so");
         let head = http_req_header_to_wire(head);
         let head = head.ok_or_else(|| Fault::Write("the request line holds a forbidden byte".to_owned()))?;
         let source = Source::new(head.freeze(), body);
         let source = if source.len() <= ONE_WRITE { source.whole() } else { Err(source) };
-        let (stream, coming, sent) = match source {
-            Ok(queue) => (send_at_once(stream, queue, limit).await?, Coming::default(), true),
-            Err(source) => send_watching(stream, source, limit).await?,
+        let new = |stream, incoming, early, sent| Self {
+            stream,
+            incoming,
+            room: HEAD_ROOM,
+            block: 0,
+            sent,
+            early,
+            rest: None,
         };
-        let Coming { bytes: arrived, interim } = coming;
-        Ok(Self { stream, arrived, interim, room: HEAD_ROOM, block: 0, to_head, sent, rest: None })
+        match source {
+            Ok(queue) => Ok(new(send_at_once(stream, queue, limit).await?, Incoming::default(), None, true)),
+            Err(source) => {
+                let mut incoming = Incoming::default();
+                let (stream, early, sent) = send_watching(stream, source, &mut incoming, limit).await?;
+                Ok(new(stream, incoming, early, sent))
+            }
+        }
     }
 
     /// Waits for the head of the final answer.
     pub(super) async fn head(&mut self) -> Result<Parts, Fault> {
-        loop {
-            match answer::head(&mut self.arrived).map_err(|malformed| Fault::Malformed(malformed.to_string()))? {
-                Some(head) if head.status == StatusCode::SWITCHING_PROTOCOLS => {
-                    return Err(Fault::Malformed("it switches protocols, which nobody asked for".to_owned()));
-                }
-                Some(head) if head.status.is_informational() => {
-                    self.interim += 1;
-                    if self.interim > MOST_INTERIM {
-                        return Err(Fault::too_many_interim());
-                    }
-                    continue;
-                }
-                Some(head) => {
-                    let rest = answer::rest(&head, self.to_head);
-                    let rest = rest.map_err(|malformed| Fault::Malformed(malformed.to_string()))?;
-                    self.room = match rest.body {
-                        Body::Exactly(length) => (length as usize).clamp(LEAST_ROOM, MOST_ROOM),
-                        Body::Chunked(_) | Body::UntilClosed => LEAST_ROOM,
-                    };
-                    self.rest = Some(rest);
-                    return Ok(head);
-                }
-                None => {}
+        let mut head = loop {
+            if let Some(head) = self.early.take() {
+                break head;
             }
-            // A server that has said something has seen the request.
-            let silent = self.interim == 0 && self.arrived.is_empty();
+            if let Some(head) = self.incoming.head()? {
+                break head;
+            }
+            let silent = self.incoming.is_silent();
             match self.fill().await {
                 Ok(1..) => {}
                 Ok(0) | Err(_) if silent => return Err(Fault::ClosedEarly),
                 Ok(0) => return Err(Fault::Broken("the connection was closed within the head".to_owned())),
                 Err(error) => return Err(Fault::Broken(error.to_string())),
             }
-        }
+        };
+        let rest = answer::rest(&mut head)?;
+        self.room = match rest.content {
+            Content::Exactly(length) => {
+                usize::try_from(length).map_or(MOST_ROOM, |length| length.clamp(LEAST_ROOM, MOST_ROOM))
+            }
+            Content::Chunked(_) | Content::UntilClosed => LEAST_ROOM,
+        };
+        self.rest = Some(rest);
+        Ok(head)
     }
 
-    /// Waits for more of the body; `None` at its end.
+    /// Waits for more of the content; `None` at its end.
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, Fault> {
         loop {
-            let Some(Rest { body, .. }) = &mut self.rest else { return Ok(None) };
-            match body.take(&mut self.arrived).map_err(|malformed| Fault::Broken(malformed.to_string()))? {
+            let Some(Rest { content, .. }) = &mut self.rest else { return Ok(None) };
+            let taken = content.take(&mut self.incoming.arrived);
+            match taken.map_err(|malformed| Fault::Broken(malformed.to_string()))? {
                 Taken::Some(bytes) => return Ok(Some(bytes)),
                 Taken::End => return Ok(None),
                 Taken::Nothing => {}
             }
-            let to_its_end = matches!(body, Body::UntilClosed);
+            let to_its_end = matches!(content, Content::UntilClosed);
             match self.fill().await {
                 Ok(1..) => {}
                 Ok(0) if to_its_end => return Ok(None),
@@ -131,15 +140,16 @@ impl Http1 {
 
     /// Reads what has arrived; zero when the connection was closed.
     async fn fill(&mut self) -> io::Result<usize> {
-        if self.arrived.is_empty() && self.block > 2 * self.room {
-            (self.arrived, self.block) = (BytesMut::new(), 0);
+        let arrived = &mut self.incoming.arrived;
+        if arrived.is_empty() && self.block > 2 * self.room {
+            (*arrived, self.block) = (BytesMut::new(), 0);
         }
-        if self.arrived.capacity() - self.arrived.len() < self.room / 4 {
-            self.arrived.reserve(self.room);
+        if arrived.capacity() - arrived.len() < self.room / 4 {
+            arrived.reserve(self.room);
             self.block = self.block.max(self.room);
         }
-        let read = self.stream.read_buf(&mut self.arrived).await?;
-        if self.arrived.len() == self.arrived.capacity() {
+        let read = self.stream.read_buf(arrived).await?;
+        if arrived.len() == arrived.capacity() {
             self.room = (self.room * 2).min(MOST_ROOM);
         } else if read < self.room / 4 {
             self.room = (self.room / 2).max(LEAST_ROOM);
@@ -148,10 +158,39 @@ impl Http1 {
     }
 
     /// The connection, when another exchange may use it; it is closed otherwise.
-    pub(super) fn end(self) -> Option<Stream> {
+    pub(super) fn end(mut self) -> Option<Stream> {
         // Bytes behind the end of an answer belong to nothing that was asked.
-        let over = self.rest.is_some_and(|rest| rest.persists && rest.body.is_over()) && self.arrived.is_empty();
-        (over && self.sent).then_some(self.stream)
+        let over = self.rest.is_some_and(|rest| rest.persists && rest.content.is_over());
+        if over && self.sent && self.incoming.arrived.is_empty() {
+            return Some(self.stream);
+        }
+        // TLS says so before it closes; nobody waits for that.
+        let _ = self.stream.shutdown().now_or_never();
+        None
+    }
+}
+
+impl Incoming {
+    /// Takes the head of the final answer, and interim ones before it; `None` while it is not all there.
+    fn head(&mut self) -> Result<Option<Parts>, Fault> {
+        while let Some(head) = answer::head(&mut self.arrived)? {
+            if head.status == StatusCode::SWITCHING_PROTOCOLS {
+                return Err(Fault::Malformed("it switches protocols, which nobody asked for".to_owned()));
+            }
+            if !head.status.is_informational() {
+                return Ok(Some(head));
+            }
+            self.interim += 1;
+            if self.interim > MOST_INTERIM {
+                return Err(Fault::too_many_interim());
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether nothing was said. A server that has said something has seen the request.
+    fn is_silent(&self) -> bool {
+        self.interim == 0 && self.arrived.is_empty()
     }
 }
 
@@ -166,22 +205,30 @@ async fn send_at_once(mut stream: Stream, mut queue: Queue, limit: Duration) -> 
 }
 
 /// Writes while listening: a server may refuse a large body before it is all there (RFC 9112, section 9.3), and its
-/// answer is lost if the connection is reset while nobody reads. Returns what has arrived, and whether all was sent.
-async fn send_watching(stream: Stream, mut source: Source, limit: Duration) -> Result<(Stream, Coming, bool), Fault> {
+/// answer is lost if the connection is reset while nobody reads. Returns the head of such an answer, and whether all was sent.
+async fn send_watching(
+    stream: Stream,
+    mut source: Source,
+    incoming: &mut Incoming,
+    limit: Duration,
+) -> Result<(Stream, Option<Parts>, bool), Fault> {
     let (mut reader, mut writer) = tokio::io::split(stream);
-    let mut answer = Coming::default();
-    let mut failed = None;
+    let (mut early, mut failed) = (None, None);
     while let Some(queue) = source.next().await.map_err(Fault::Body)? {
         debug_assert!(queue.has_remaining());
         let write = pin!(writer.write_buf(queue));
         let progress = tokio::select! {
             biased;
-            read = reader.read_buf(&mut answer.bytes) => match read {
-                Ok(length) if length > 0 && !answer.is_final()? => continue,
-                read => {
-                    failed = read.err().map(|error| error.to_string());
-                    break;
+            read = reader.read_buf(&mut incoming.arrived) => {
+                match read {
+                    Ok(1..) => early = incoming.head()?,
+                    Ok(0) => failed = Some(None),
+                    Err(error) => failed = Some(Some(error.to_string())),
                 }
+                if early.is_none() && failed.is_none() {
+                    continue;
+                }
+                break;
             },
             written = within(limit, write) => written,
         };
@@ -189,22 +236,23 @@ async fn send_watching(stream: Stream, mut source: Source, limit: Duration) -> R
             Ok(Ok(_)) => {}
             Ok(Err(error)) => {
                 // The refusal may still be waiting to be read.
-                failed = Some(error.to_string());
-                let _ = within(LAST_WORDS, pin!(reader.read_buf(&mut answer.bytes))).await;
+                failed = Some(Some(error.to_string()));
+                let _ = within(LAST_WORDS, pin!(reader.read_buf(&mut incoming.arrived))).await;
                 break;
             }
             Err(_) => return Err(stuck(limit)),
         }
     }
-    let finished = source.is_empty() && failed.is_none();
-    if finished {
-        let flushed = within(limit, pin!(writer.flush())).await.map_err(|_| stuck(limit))?;
-        flushed.map_err(|error| Fault::Write(error.to_string()))?;
+    let sent = source.is_empty() && failed.is_none() && early.is_none();
+    match failed {
+        Some(why) if incoming.is_silent() => return Err(why.map_or(Fault::ClosedEarly, Fault::Write)),
+        _ if sent => {
+            let flushed = within(limit, pin!(writer.flush())).await.map_err(|_| stuck(limit))?;
+            flushed.map_err(|error| Fault::Write(error.to_string()))?;
+        }
+        _ => {}
     }
-    if !finished && answer.bytes.is_empty() && answer.interim == 0 {
-        return Err(failed.map_or(Fault::ClosedEarly, Fault::Write));
-    }
-    Ok((reader.unsplit(writer), answer, finished))
+    Ok((reader.unsplit(writer), early, sent))
 }
 
 fn stuck(limit: Duration) -> Fault {

@@ -3,11 +3,10 @@
 
 mod address;
 pub mod answer;
-pub mod body;
 mod connections;
+pub mod content;
 mod dial;
 mod directory;
-mod early;
 mod exchange;
 mod fault;
 mod host;

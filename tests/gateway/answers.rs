@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use http::Method;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -110,8 +111,15 @@ async fn say(stream: &mut TcpStream, answer: &str, dripping: bool) {
     }
 }
 
-/// A gateway to an upstream that gives the same bytes to every request, and how many connections that has taken.
-async fn saying(answer: &'static str, then: Then, dripping: bool) -> (Gateway, Arc<AtomicUsize>) {
+/// A gateway to an upstream that gives the same bytes to every request.
+struct Saying {
+    gateway: Gateway,
+    endpoint: String,
+    /// Connections that the upstream has taken.
+    opened: Arc<AtomicUsize>,
+}
+
+async fn saying(answer: &'static str, then: Then, dripping: bool) -> Saying {
     let opened = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&opened);
     let address = upstream(move |mut stream| {
@@ -128,16 +136,19 @@ async fn saying(answer: &'static str, then: Then, dripping: bool) -> (Gateway, A
         }
     })
     .await;
-    let mut config = config(&format!("http://{address}"));
+    let endpoint = format!("http://{address}");
+    let mut config = config(&endpoint);
     config["providers"]["azure"]["network_config"] = json!({"max_retries": 0});
-    (Gateway::start(&config).await, opened)
+    config["client"]["allow_direct_keys"] = json!(true);
+    config["client"]["direct_endpoints"] = json!([endpoint]);
+    Saying { gateway: Gateway::start(&config).await, endpoint, opened }
 }
 
 #[tokio::test]
 async fn an_answer_ends_where_its_framing_says() {
     for (answer, then, again) in WHOLE {
         for dripping in [false, true] {
-            let (gateway, opened) = saying(answer, then, dripping).await;
+            let Saying { gateway, opened, .. } = saying(answer, then, dripping).await;
             for asked in 1..=3 {
                 let told = gateway.chat(&chat_body("Hi")).await;
                 assert_eq!((told.status, &*told.text()), (200, BODY), "{answer:?}, dripping: {dripping}");
@@ -152,7 +163,7 @@ async fn an_answer_ends_where_its_framing_says() {
 async fn what_cannot_be_framed_is_no_answer() {
     for (answer, then) in BROKEN {
         for dripping in [false, true] {
-            let (gateway, opened) = saying(answer, then, dripping).await;
+            let Saying { gateway, opened, .. } = saying(answer, then, dripping).await;
             for asked in 1..=2 {
                 let told = gateway.chat(&chat_body("Hi")).await;
                 assert_eq!((told.status, &*told.code()), (502, "upstream_broken"), "{answer:?}: {}", told.text());
@@ -160,6 +171,38 @@ async fn what_cannot_be_framed_is_no_answer() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_length_that_does_not_frame_an_answer_is_not_passed_on() {
+    let body = "0123456789".repeat(3);
+    let both = "HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n";
+    for (head, length) in [
+        (format!("{both}1e\r\n{body}\r\n0\r\n\r\n"), ""),
+        (
+            format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\ncontent-length: 30, 30\r\n\r\n{body}"
+            ),
+            "30",
+        ),
+    ] {
+        let answer: &'static str = head.leak();
+        let Saying { gateway, endpoint, .. } = saying(answer, Stays, false).await;
+        // Who brings a key of their own names files as their resource does.
+        let headers = [("api-key", "their-key"), ("x-azgate-azure-endpoint", endpoint.as_str())];
+        let told = send(gateway.address, Method::GET, "/v1/files/file-1/content", &headers, "").await;
+        assert_eq!((told.status, told.text(), told.complete), (200, body.clone(), true), "{answer}");
+        assert_eq!(told.header("content-length"), length, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn what_belongs_to_the_upstreams_connection_stays_there() {
+    let answer = "HTTP/1.1 200 OK\r\nconnection: x-inner, keep-alive\r\nx-inner: 1\r\nkeep-alive: timeout=5\r\nx-outer: 2\r\n\
+                  content-length: 9\r\n\r\n{\"a\":\"b\"}";
+    let Saying { gateway, .. } = saying(answer, Stays, false).await;
+    let told = gateway.chat(&chat_body("Hi")).await;
+    assert_eq!((told.header("x-inner"), told.header("keep-alive"), told.header("x-outer")), ("", "", "2"));
 }
 
 /// What a neighbour says to each of the whole answers, until it closes or is silent.

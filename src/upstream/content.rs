@@ -1,28 +1,42 @@
-//! The body of an answer over HTTP/1.1, cut out of what arrives without copying it (RFC 9112, sections 6 and 7.1).
+//! The content of an answer over HTTP/1.1, cut out of what arrives without copying it (RFC 9112, sections 6 and 7.1).
 
 use bytes::{Buf, Bytes, BytesMut};
+use http::{HeaderName, HeaderValue};
 
-use super::answer::Malformed;
+use super::answer::{Malformed, shown};
 
 /// Longest line before a chunk, with what extends its size.
 const LONGEST_LINE: usize = 4 * 1024;
 
+/// Most bytes of such lines beyond [`PLAIN_LINE`] each, over the whole content: what is cut out of a buffer keeps all of it.
+const MOST_EXTENDED: usize = 16 * 1024;
+const PLAIN_LINE: usize = 20;
+
 /// Most bytes of trailer fields, which are read over.
 const LONGEST_TRAILER: usize = 64 * 1024;
 
-/// A body, as far as it was not taken yet.
+/// Content, as far as it was not taken yet.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Body {
+pub enum Content {
     /// So many bytes are left.
     Exactly(u64),
-    Chunked(Place),
+    Chunked(Chunks),
     UntilClosed,
 }
 
-/// Where in a chunked body its reader stands.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Place {
+/// Chunks, as far as they were not taken yet.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Chunks {
+    place: Place,
+    /// What sizes were extended by.
+    extended: usize,
+}
+
+/// Where in chunks their reader stands.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Place {
     /// Before the line with the size of the next chunk.
+    #[default]
     Size,
     /// So many bytes of a chunk are left.
     Data(u64),
@@ -33,7 +47,7 @@ pub enum Place {
     Over,
 }
 
-/// What could be taken of a body.
+/// What could be taken of content.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Taken {
     Some(Bytes),
@@ -43,7 +57,7 @@ pub enum Taken {
     End,
 }
 
-impl Body {
+impl Content {
     /// Takes the next piece from the front of what has arrived.
     ///
     /// # Errors
@@ -52,7 +66,7 @@ impl Body {
         Ok(match self {
             Self::Exactly(0) => Taken::End,
             Self::Exactly(left) => piece(left, arrived),
-            Self::Chunked(place) => return place.take(arrived),
+            Self::Chunked(chunks) => return chunks.take(arrived),
             Self::UntilClosed => {
                 let mut endless = u64::MAX;
                 piece(&mut endless, arrived)
@@ -60,14 +74,9 @@ impl Body {
         })
     }
 
-    /// Whether all of it was taken when the connection is closed here.
-    pub fn ends_when_closed(&self) -> bool {
-        matches!(self, Self::UntilClosed | Self::Exactly(0) | Self::Chunked(Place::Over))
-    }
-
     /// Whether all of it was taken, and the connection is open.
     pub fn is_over(&self) -> bool {
-        matches!(self, Self::Exactly(0) | Self::Chunked(Place::Over))
+        matches!(self, Self::Exactly(0) | Self::Chunked(Chunks { place: Place::Over, .. }))
     }
 }
 
@@ -81,24 +90,24 @@ fn piece(left: &mut u64, arrived: &mut BytesMut) -> Taken {
     Taken::Some(arrived.split_to(length).freeze())
 }
 
-impl Place {
+impl Chunks {
     fn take(&mut self, arrived: &mut BytesMut) -> Result<Taken, Malformed> {
         loop {
-            let next = match self {
-                Self::Size => size(arrived)?,
-                Self::Data(left) => {
+            let next = match &mut self.place {
+                Place::Size => size(arrived, &mut self.extended)?,
+                Place::Data(left) => {
                     let taken = piece(left, arrived);
                     if *left == 0 {
-                        *self = Self::DataEnd;
+                        self.place = Place::DataEnd;
                     }
                     return Ok(taken);
                 }
-                Self::DataEnd => data_end(arrived)?,
-                Self::Trailer(read) => trailer(*read, arrived)?,
-                Self::Over => return Ok(Taken::End),
+                Place::DataEnd => data_end(arrived)?,
+                Place::Trailer(read) => trailer(*read, arrived)?,
+                Place::Over => return Ok(Taken::End),
             };
             match next {
-                Some(next) => *self = next,
+                Some(next) => self.place = next,
                 None => return Ok(Taken::Nothing),
             }
         }
@@ -106,7 +115,7 @@ impl Place {
 }
 
 /// Extensions of a size are read over (RFC 9112, section 7.1.1).
-fn size(arrived: &mut BytesMut) -> Result<Option<Place>, Malformed> {
+fn size(arrived: &mut BytesMut, extended: &mut usize) -> Result<Option<Place>, Malformed> {
     let window = &arrived[..arrived.len().min(LONGEST_LINE)];
     let Some(end) = memchr::memchr(b'\n', window) else {
         return if window.len() < LONGEST_LINE { Ok(None) } else { Err(no_size(window)) };
@@ -116,7 +125,8 @@ fn size(arrived: &mut BytesMut) -> Result<Option<Place>, Malformed> {
     let digits =
         std::str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
     let size = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()).ok_or_else(|| no_size(line))?;
-    if line.contains(&b'\r') {
+    *extended += line.len().saturating_sub(PLAIN_LINE);
+    if line.contains(&b'\r') || *extended > MOST_EXTENDED {
         return Err(no_size(line));
     }
     arrived.advance(end + 1);
@@ -124,8 +134,7 @@ fn size(arrived: &mut BytesMut) -> Result<Option<Place>, Malformed> {
 }
 
 fn no_size(line: &[u8]) -> Malformed {
-    let shown = &line[..line.len().min(40)];
-    Malformed(format!("`{}` is not the size of a chunk", shown.escape_ascii()))
+    Malformed(format!("`{}` is not the size of a chunk", shown(line)))
 }
 
 fn data_end(arrived: &mut BytesMut) -> Result<Option<Place>, Malformed> {
@@ -146,10 +155,20 @@ fn trailer(read: usize, arrived: &mut BytesMut) -> Result<Option<Place>, Malform
         return Err(Malformed(format!("its trailer is longer than {} KiB", LONGEST_TRAILER / 1024)));
     }
     let Some(end) = end else { return Ok(None) };
-    let line = arrived[..end].strip_suffix(b"\r").map(<[u8]>::len);
-    let line = line.ok_or_else(|| Malformed("a line of its trailer does not end in CR LF".to_owned()))?;
+    let line = arrived[..end].strip_suffix(b"\r");
+    let line = line.filter(|line| line.is_empty() || is_field(line));
+    let line = line.ok_or_else(|| Malformed(format!("`{}` is no field of a trailer", shown(&arrived[..end]))))?;
+    let over = line.is_empty();
     arrived.advance(end + 1);
-    Ok(Some(if line == 0 { Place::Over } else { Place::Trailer(read + end + 1) }))
+    Ok(Some(if over { Place::Over } else { Place::Trailer(read + end + 1) }))
+}
+
+fn is_field(line: &[u8]) -> bool {
+    let colon = memchr::memchr(b':', line);
+    colon.is_some_and(|colon| {
+        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+        HeaderName::from_bytes(name).is_ok() && HeaderValue::from_bytes(value).is_ok()
+    })
 }
 
 #[cfg(test)]
@@ -159,12 +178,12 @@ mod tests {
     use super::*;
 
     /// Everything that can be taken while `pieces` arrive, and what is left over; whether the end was found.
-    fn read(mut body: Body, pieces: &[&[u8]]) -> Result<(Vec<u8>, BytesMut, bool), Malformed> {
+    fn read(mut content: Content, pieces: &[&[u8]]) -> Result<(Vec<u8>, BytesMut, bool), Malformed> {
         let (mut all, mut arrived) = (Vec::new(), BytesMut::new());
         for piece in pieces {
             arrived.extend_from_slice(piece);
             loop {
-                match body.take(&mut arrived)? {
+                match content.take(&mut arrived)? {
                     Taken::Some(bytes) => all.extend_from_slice(&bytes),
                     Taken::Nothing => break,
                     Taken::End => return Ok((all, arrived, true)),
@@ -175,16 +194,16 @@ mod tests {
     }
 
     fn chunked(text: &[u8]) -> Result<(Vec<u8>, BytesMut, bool), Malformed> {
-        read(Body::Chunked(Place::Size), &[text])
+        read(Content::Chunked(Chunks::default()), &[text])
     }
 
     #[test]
     fn a_body_of_known_length_leaves_what_follows_it() {
-        let (all, left, over) = read(Body::Exactly(5), &[b"ab", b"cdefg"]).unwrap();
+        let (all, left, over) = read(Content::Exactly(5), &[b"ab", b"cdefg"]).unwrap();
         assert_eq!((&all[..], &left[..], over), (&b"abcde"[..], &b"fg"[..], true));
-        assert!(!read(Body::Exactly(5), &[b"abcd"]).unwrap().2);
-        assert!(read(Body::Exactly(0), &[b"ab"]).unwrap().2);
-        assert!(!read(Body::UntilClosed, &[b"ab"]).unwrap().2);
+        assert!(!read(Content::Exactly(5), &[b"abcd"]).unwrap().2);
+        assert!(read(Content::Exactly(0), &[b"ab"]).unwrap().2);
+        assert!(!read(Content::UntilClosed, &[b"ab"]).unwrap().2);
     }
 
     #[test]
@@ -231,6 +250,10 @@ mod tests {
         let extended = |length: usize| chunked(format!("5;{}", "x".repeat(length)).as_bytes());
         assert!(extended(LONGEST_LINE - 3).is_ok());
         assert!(extended(LONGEST_LINE - 2).is_err());
+        let many =
+            |count: usize| chunked(format!("1;{}\r\na\r\n", "x".repeat(PLAIN_LINE + 998)).repeat(count).as_bytes());
+        assert!(many(MOST_EXTENDED / 1_000).is_ok());
+        assert!(many(MOST_EXTENDED / 1_000 + 1).is_err());
         assert!(chunked(format!("0\r\nx: {}\r\n", "y".repeat(LONGEST_TRAILER)).as_bytes()).is_err());
         assert!(chunked(format!("0\r\n{}", "x: y\r\n".repeat(LONGEST_TRAILER / 5)).as_bytes()).is_err());
     }
@@ -266,7 +289,7 @@ mod tests {
             cuts.sort_unstable();
             let bounds: Vec<usize> = std::iter::once(0).chain(cuts).chain([text.len()]).collect();
             let pieces: Vec<&[u8]> = bounds.windows(2).map(|pair| &text[pair[0]..pair[1]]).collect();
-            let (all, left, over) = read(Body::Chunked(Place::Size), &pieces).unwrap();
+            let (all, left, over) = read(Content::Chunked(Chunks::default()), &pieces).unwrap();
             // What comes after the end may not have been looked at yet.
             prop_assert!(over && after.starts_with(&left));
             prop_assert_eq!(all, whole);
