@@ -12,6 +12,9 @@ const LONGEST_LINE: usize = 4 * 1024;
 const MOST_EXTENDED: usize = 16 * 1024;
 const PLAIN_LINE: usize = 20;
 
+/// Digits of a size, leading zeros among them.
+const MOST_DIGITS: usize = 16;
+
 /// Most bytes of trailer fields, which are read over.
 const LONGEST_TRAILER: usize = 64 * 1024;
 
@@ -124,6 +127,7 @@ fn size(arrived: &mut BytesMut, extended: &mut usize) -> Result<Option<Place>, M
     let digits = line.split(|byte| *byte == b';').next().unwrap_or(line).trim_ascii_end();
     let digits =
         std::str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+    let digits = digits.filter(|digits| digits.len() <= MOST_DIGITS);
     let size = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()).ok_or_else(|| no_size(line))?;
     *extended += line.len().saturating_sub(PLAIN_LINE);
     if line.contains(&b'\r') || *extended > MOST_EXTENDED {
@@ -213,7 +217,7 @@ mod tests {
             ("5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n", "hello world"),
             ("5;a=b;c=\"d;e\"\r\nhello\r\n0;x\r\n\r\n", "hello"),
             ("5 \t\r\nhello\r\n000\r\n\r\n", "hello"),
-            ("0000000000000000000005\r\nhello\r\n0\r\nx: y\r\nz: \r\n\r\n", "hello"),
+            ("0000000000000005\r\nhello\r\n0\r\nx: y\r\nz: \r\n\r\n", "hello"),
             ("0\r\n\r\n", ""),
             ("C\r\nhello\r\n0\r\n\r\n\r\n0\r\n\r\n", "hello\r\n0\r\n\r\n"),
         ] {
@@ -241,6 +245,7 @@ mod tests {
             "5\r\nhello\n0\r\n\r\n",
             "5\r\nhello\rX",
             "10000000000000000\r\n",
+            "00000000000000005\r\nhello",
             "0\r\n\n",
             "0\r\nx: y\n\r\n",
             "{}\r\n",
