@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
-use std::process::Command;
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -127,7 +127,7 @@ async fn a_manager_with_an_abstract_name_is_told_too() {
 }
 
 /// Starts a gateway with these listening sockets handed to it as systemd does.
-fn activated(config: &std::path::Path, sockets: &[&std::net::TcpListener]) -> std::process::Child {
+fn activated(config: &std::path::Path, sockets: &[&std::net::TcpListener]) -> Child {
     let clones = sockets.iter().map(|socket| OwnedFd::from(socket.try_clone().unwrap()));
     let mappings = clones.zip(3..).map(|(parent_fd, child_fd)| FdMapping { parent_fd, child_fd }).collect();
     let mut command = Command::new(env!("CARGO_BIN_EXE_azgate"));
@@ -146,6 +146,16 @@ fn write_config(azure: &str, listen: &str, admin: &str) -> tempfile::NamedTempFi
     file
 }
 
+/// A process that does not outlive its test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[tokio::test]
 async fn sockets_of_systemd_are_used_and_outlive_the_process() {
     let azure = azure().await;
@@ -156,14 +166,12 @@ async fn sockets_of_systemd_are_used_and_outlive_the_process() {
         // In any order; whoever calls before the process runs waits and is served.
         let sockets = if round == 0 { [&callers, &operators] } else { [&operators, &callers] };
         let early = tokio::spawn(async move { get(address, "/healthz").await.status });
-        let mut process = activated(config.path(), &sockets);
+        let _process = Killed(activated(config.path(), &sockets));
         assert_eq!(early.await.unwrap(), 200);
         // Callers are served a moment before the operators are told so.
         while get(admin, "/readyz").await.status != 200 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        process.kill().unwrap();
-        process.wait().unwrap();
     }
 }
 
