@@ -159,13 +159,7 @@ impl Contender {
 }
 
 impl Drop for Contender {
-    /// Lets it end by itself: a build that is instrumented for profiles writes them then.
     fn drop(&mut self) {
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
-        let begun = Instant::now();
-        while matches!(self.child.try_wait(), Ok(None)) && begun.elapsed() < Duration::from_secs(3) {
-            std::thread::sleep(Duration::from_millis(20));
-        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,9 +1,10 @@
 //! Label values that stand for configured names: interned when the configuration is built, so that a request refers
 //! to a metric by small numbers and never by text.
 
-use crate::base::locks::lock;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
+
+use crate::base::locks::lock;
 
 static INTERNED: LazyLock<Mutex<HashMap<Arc<str>, u32>>> = LazyLock::new(Mutex::default);
 

@@ -1,9 +1,10 @@
 //! What was made in the background is counted once, by whoever first sees it complete, however often it is read again.
 
-use crate::base::locks::lock;
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Mutex;
+
+use crate::base::locks::lock;
 
 /// Ids remembered. An older one that is read again is counted again: callers poll until something is complete, and have
 /// seldom reason to come back.

@@ -7,13 +7,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::base::locks::lock;
 use pingora::http::RequestHeader;
 use pingora::lb::Backend;
 use pingora::lb::health_check::{HealthCheck, HttpHealthCheck, TcpHealthCheck};
 use pingora::upstreams::peer::{BasicPeer, HttpPeer, Peer};
 use pingora::{Error, ErrorType};
 use tokio::time::timeout;
+
+use crate::base::locks::lock;
 
 /// What a probe does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use super::relay::{Relay, Route};
 use super::{limits, location};
 use crate::azure;
 use crate::dialect::Dialect;
+use crate::upstream::answer;
 
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 static REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
@@ -27,7 +28,7 @@ static ATTEMPTS: HeaderName = HeaderName::from_static("x-azgate-attempts");
 pub fn of(relay: &Relay<'_>, mut head: Parts) -> Parts {
     let route = &relay.route;
     let (upstream_id, names_itself) = (head.headers.remove(&X_REQUEST_ID), head.headers.contains_key(&REQUEST_ID));
-    let wait = (head.status == StatusCode::TOO_MANY_REQUESTS).then(|| wait(&head.headers, route.soonest));
+    let wait = (head.status == StatusCode::TOO_MANY_REQUESTS).then(|| named_wait(&head.headers, route.soonest));
     strip(&mut head.headers, route);
     if let Some(wait) = wait {
         retry_after(&mut head.headers, wait);
@@ -52,10 +53,9 @@ pub fn of(relay: &Relay<'_>, mut head: Parts) -> Parts {
 /// Takes out what is not for the caller; the rest stays as it came, without being moved.
 fn strip(head: &mut HeaderMap, route: &Route<'_>) {
     let limited = route.reserved.standing.is_limited();
-    // What `connection` names belongs to the connection as well (RFC 9110, section 7.6.1).
-    let options =
-        head.get_all(header::CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    let mut private: Vec<_> = options.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()).collect();
+    // What `connection` names belongs to the connection as well.
+    let named = answer::connection_options(head);
+    let mut private: Vec<_> = named.filter_map(|name| HeaderName::from_bytes(name).ok()).collect();
     let mut places = Vec::new();
     for name in head.keys() {
         // A caller with limits is told of those; Azure's are shared by all callers of a key and say nothing to him.
@@ -94,7 +94,7 @@ fn note(head: &mut HeaderMap, status: StatusCode, route: &Route<'_>) {
 }
 
 /// What the upstream says, or less where another key is free sooner.
-fn wait(head: &HeaderMap, soonest: Option<Duration>) -> Duration {
+fn named_wait(head: &HeaderMap, soonest: Option<Duration>) -> Duration {
     let named = azure::wait(head, SystemTime::now()).unwrap_or(Duration::from_secs(1));
     soonest.map_or(named, |soonest| soonest.min(named))
 }

@@ -15,6 +15,8 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_rustls::server::TlsStream;
 
+use crate::base::locks::lock;
+
 /// How a connection is to be ended from our side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
@@ -78,7 +80,7 @@ impl Line {
     }
 
     fn outbox(&self) -> std::sync::MutexGuard<'_, Outbox> {
-        crate::base::locks::lock(&self.outbox)
+        lock(&self.outbox)
     }
 }
 

@@ -89,20 +89,27 @@ pub fn rest(head: &mut Parts) -> Result<Rest, Malformed> {
         Some(length) if !chunked => head.headers.insert(CONTENT_LENGTH, length.into()),
         _ => head.headers.remove(CONTENT_LENGTH),
     };
-    let empty = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    Ok(match length {
-        _ if empty => Rest { content: Content::Exactly(0), persists },
+    if matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        return Ok(Rest { content: Content::Exactly(0), persists });
+    }
+    if chunked {
         // Who sends both may have been led to it by somebody else: nothing more is believed of that connection.
-        Some(_) if chunked => Rest { content: Content::Chunked(Chunks::default()), persists: false },
-        None if chunked => Rest { content: Content::Chunked(Chunks::default()), persists },
+        return Ok(Rest { content: Content::Chunked(Chunks::default()), persists: persists && length.is_none() });
+    }
+    Ok(match length {
         Some(length) => Rest { content: Content::Exactly(length), persists },
         None => Rest { content: Content::UntilClosed, persists: false },
     })
 }
 
+/// What a head says of its connection: `close`, and names of fields that belong to it (RFC 9110, section 7.6.1).
+pub fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let values = headers.get_all(CONNECTION).iter();
+    values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
+}
+
 fn says_close(headers: &HeaderMap) -> bool {
-    let options = headers.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    options.map(<[u8]>::trim_ascii).any(|option| option.eq_ignore_ascii_case(b"close"))
+    connection_options(headers).any(|option| option.eq_ignore_ascii_case(b"close"))
 }
 
 /// Several lengths are one when they are the same (RFC 9110, section 8.6).

@@ -70,10 +70,8 @@ impl Content {
             Self::Exactly(0) => Taken::End,
             Self::Exactly(left) => piece(left, arrived),
             Self::Chunked(chunks) => return chunks.take(arrived),
-            Self::UntilClosed => {
-                let mut endless = u64::MAX;
-                piece(&mut endless, arrived)
-            }
+            Self::UntilClosed if arrived.is_empty() => Taken::Nothing,
+            Self::UntilClosed => Taken::Some(arrived.split().freeze()),
         })
     }
 
@@ -125,16 +123,21 @@ fn size(arrived: &mut BytesMut, extended: &mut usize) -> Result<Option<Place>, M
     };
     let line = window[..end].strip_suffix(b"\r").ok_or_else(|| no_size(window))?;
     let digits = line.split(|byte| *byte == b';').next().unwrap_or(line).trim_ascii_end();
-    let digits =
-        std::str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
-    let digits = digits.filter(|digits| digits.len() <= MOST_DIGITS);
-    let size = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()).ok_or_else(|| no_size(line))?;
+    let size = hexadecimal(digits).ok_or_else(|| no_size(line))?;
     *extended += line.len().saturating_sub(PLAIN_LINE);
     if line.contains(&b'\r') || *extended > MOST_EXTENDED {
         return Err(no_size(line));
     }
     arrived.advance(end + 1);
     Ok(Some(if size == 0 { Place::Trailer(0) } else { Place::Data(size) }))
+}
+
+/// A number of digits alone: the standard's reader takes a sign as well.
+fn hexadecimal(digits: &[u8]) -> Option<u64> {
+    if digits.len() > MOST_DIGITS || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
 fn no_size(line: &[u8]) -> Malformed {
@@ -248,6 +251,9 @@ mod tests {
             "00000000000000005\r\nhello",
             "0\r\n\n",
             "0\r\nx: y\n\r\n",
+            "0\r\nHTTP/1.1 200 OK\r\n",
+            "0\r\nx y: z\r\n",
+            "0\r\nx: \0\r\n",
             "{}\r\n",
         ] {
             assert!(chunked(text.as_bytes()).is_err(), "{text:?}");

@@ -71,23 +71,12 @@ impl Http1 {
         let head = head.ok_or_else(|| Fault::Write("the request line holds a forbidden byte".to_owned()))?;
         let source = Source::new(head.freeze(), body);
         let source = if source.len() <= ONE_WRITE { source.whole() } else { Err(source) };
-        let new = |stream, incoming, early, sent| Self {
-            stream,
-            incoming,
-            room: HEAD_ROOM,
-            block: 0,
-            sent,
-            early,
-            rest: None,
+        let mut incoming = Incoming::default();
+        let (stream, early, sent) = match source {
+            Ok(queue) => (send_at_once(stream, queue, limit).await?, None, true),
+            Err(source) => send_watching(stream, source, &mut incoming, limit).await?,
         };
-        match source {
-            Ok(queue) => Ok(new(send_at_once(stream, queue, limit).await?, Incoming::default(), None, true)),
-            Err(source) => {
-                let mut incoming = Incoming::default();
-                let (stream, early, sent) = send_watching(stream, source, &mut incoming, limit).await?;
-                Ok(new(stream, incoming, early, sent))
-            }
-        }
+        Ok(Self { stream, incoming, room: HEAD_ROOM, block: 0, sent, early, rest: None })
     }
 
     /// Waits for the head of the final answer.
@@ -222,8 +211,8 @@ async fn send_watching(
             read = reader.read_buf(&mut incoming.arrived) => {
                 match read {
                     Ok(1..) => early = incoming.head()?,
-                    Ok(0) => failed = Some(None),
-                    Err(error) => failed = Some(Some(error.to_string())),
+                    Ok(0) => failed = Some(Fault::ClosedEarly),
+                    Err(error) => failed = Some(Fault::Write(error.to_string())),
                 }
                 if early.is_none() && failed.is_none() {
                     continue;
@@ -236,7 +225,7 @@ async fn send_watching(
             Ok(Ok(_)) => {}
             Ok(Err(error)) => {
                 // The refusal may still be waiting to be read.
-                failed = Some(Some(error.to_string()));
+                failed = Some(Fault::Write(error.to_string()));
                 let _ = within(LAST_WORDS, pin!(reader.read_buf(&mut incoming.arrived))).await;
                 break;
             }
@@ -245,7 +234,7 @@ async fn send_watching(
     }
     let sent = source.is_empty() && failed.is_none() && early.is_none();
     match failed {
-        Some(why) if incoming.is_silent() => return Err(why.map_or(Fault::ClosedEarly, Fault::Write)),
+        Some(fault) if incoming.is_silent() => return Err(fault),
         _ if sent => {
             let flushed = within(limit, pin!(writer.flush())).await.map_err(|_| stuck(limit))?;
             flushed.map_err(|error| Fault::Write(error.to_string()))?;

@@ -111,6 +111,19 @@ async fn say(stream: &mut TcpStream, answer: &str, dripping: bool) {
     }
 }
 
+/// Answers each request of a connection with what `answer` gives for its head.
+async fn answer_all(mut stream: TcpStream, dripping: bool, answer: impl Fn(&str) -> (&'static str, Then)) {
+    stream.set_nodelay(true).unwrap();
+    while let Some(head) = read_head(&mut stream).await {
+        read_body(&mut stream, &head).await;
+        let (answer, then) = answer(&head);
+        say(&mut stream, answer, dripping).await;
+        if then == Closes {
+            return;
+        }
+    }
+}
+
 /// A gateway to an upstream that gives the same bytes to every request.
 struct Saying {
     gateway: Gateway,
@@ -122,18 +135,9 @@ struct Saying {
 async fn saying(answer: &'static str, then: Then, dripping: bool) -> Saying {
     let opened = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&opened);
-    let address = upstream(move |mut stream| {
+    let address = upstream(move |stream| {
         counted.fetch_add(1, Ordering::SeqCst);
-        async move {
-            stream.set_nodelay(true).unwrap();
-            while let Some(head) = read_head(&mut stream).await {
-                read_body(&mut stream, &head).await;
-                say(&mut stream, answer, dripping).await;
-                if then == Closes {
-                    return;
-                }
-            }
-        }
+        answer_all(stream, dripping, move |_| (answer, then))
     })
     .await;
     let endpoint = format!("http://{address}");
@@ -207,17 +211,12 @@ async fn what_belongs_to_the_upstreams_connection_stays_there() {
 
 /// What a neighbour says to each of the whole answers, until it closes or is silent.
 async fn said_by(kind: Kind) -> Vec<String> {
-    let address = upstream(|mut stream| async move {
-        while let Some(head) = read_head(&mut stream).await {
-            let number = head.trim_start_matches("get /").split(' ').next().and_then(|number| number.parse().ok());
-            let (answer, then, _) = WHOLE[number.unwrap_or(0)];
-            say(&mut stream, answer, false).await;
-            if then == Closes {
-                return;
-            }
-        }
-    })
-    .await;
+    let wanted = |head: &str| {
+        let number = head.trim_start_matches("get /").split(' ').next().and_then(|number| number.parse().ok());
+        let (answer, then, _) = WHOLE[number.unwrap_or(0)];
+        (answer, then)
+    };
+    let address = upstream(move |stream| answer_all(stream, false, wanted)).await;
     let door = free_address();
     let _neighbour = Neighbour::start(kind, &[(door.to_string(), address.to_string())]).await;
     let asking = (0..WHOLE.len()).map(|number| async move {

@@ -62,9 +62,8 @@ async fn a_stream_that_said_it_is_done_is_done_however_its_connection_ends() {
         read_body(&mut stream, &head).await;
         let events =
             "data: {\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\ndata: [DONE]\n\n";
-        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
         // No last chunk.
-        stream.write_all(format!("{head}{:x}\r\n{events}\r\n", events.len()).as_bytes()).await.unwrap();
+        stream.write_all(begun_stream(events).as_bytes()).await.unwrap();
     })
     .await;
     let gateway = Gateway::start(&config(&format!("http://{address}"))).await;

@@ -121,8 +121,7 @@ async fn a_stream_that_has_begun_keeps_nothing_of_its_request() {
         let head = read_head(&mut stream).await.unwrap();
         read_body(&mut stream, &head).await;
         let event = "data: {\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n";
-        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
-        stream.write_all(format!("{head}{:x}\r\n{event}\r\n", event.len()).as_bytes()).await.unwrap();
+        stream.write_all(begun_stream(event).as_bytes()).await.unwrap();
         std::future::pending().await
     })
     .await;

@@ -463,3 +463,9 @@ pub async fn read_body(stream: &mut TcpStream, head: &str) -> Vec<u8> {
 pub fn plain_answer(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len())
 }
+
+/// The beginning of a stream as bytes on the wire: its head, and these events as one chunk.
+pub fn begun_stream(events: &str) -> String {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    format!("{head}{:x}\r\n{events}\r\n", events.len())
+}

@@ -29,6 +29,8 @@ class Stack:
     admin: str = ""
     keys: dict[str, str] = field(default_factory=dict)
     processes: list[subprocess.Popen] = field(default_factory=list)
+    # Variables for the simulated Azure alone.
+    of_simulator: dict[str, str] = field(default_factory=dict)
 
     def start(self) -> "Stack":
         ports = free_ports(3)
@@ -38,7 +40,7 @@ class Stack:
         environment |= {"SIM_URL": self.simulator, "SIM_KEY": "sim-key", "SIM_WRONG_KEY": "wrong-key", "SIM_SECRET": "sim-secret"}
         environment["STATE_DIRECTORY"] = str(self.folder / "state")
         sim, gateway, admin = (f"127.0.0.1:{port}" for port in ports)
-        self._spawn("simulator", ["simulate", "--listen", sim], {})
+        self._spawn("simulator", ["simulate", "--listen", sim], self.of_simulator)
         run = ["run", "--config", str(CONFIG), "--listen", gateway, "--admin-listen", admin]
         self._spawn("gateway", run, environment)
         self._wait_for(f"{self.admin}/readyz")
