@@ -122,8 +122,9 @@ fn size(arrived: &mut BytesMut, extended: &mut usize) -> Result<Option<Place>, M
         return if window.len() < LONGEST_LINE { Ok(None) } else { Err(no_size(window)) };
     };
     let line = window[..end].strip_suffix(b"\r").ok_or_else(|| no_size(window))?;
-    let digits = line.split(|byte| *byte == b';').next().unwrap_or(line).trim_ascii_end();
-    let size = hexadecimal(digits).ok_or_else(|| no_size(line))?;
+    let digits = line.split(|byte| b"; \t".contains(byte)).next().unwrap_or(line);
+    let blank = line[digits.len()..].iter().take_while(|byte| **byte != b';').all(|byte| b" \t".contains(byte));
+    let size = hexadecimal(digits).filter(|_| blank).ok_or_else(|| no_size(line))?;
     *extended += line.len().saturating_sub(PLAIN_LINE);
     if line.contains(&b'\r') || *extended > MOST_EXTENDED {
         return Err(no_size(line));
@@ -173,7 +174,7 @@ fn trailer(read: usize, arrived: &mut BytesMut) -> Result<Option<Place>, Malform
 fn is_field(line: &[u8]) -> bool {
     let colon = memchr::memchr(b':', line);
     colon.is_some_and(|colon| {
-        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+        let (name, value) = (&line[..colon], &line[colon + 1..]);
         HeaderName::from_bytes(name).is_ok() && HeaderValue::from_bytes(value).is_ok()
     })
 }
@@ -254,6 +255,9 @@ mod tests {
             "0\r\nHTTP/1.1 200 OK\r\n",
             "0\r\nx y: z\r\n",
             "0\r\nx: \0\r\n",
+            "0\r\nx: y\r\r\n\r\n",
+            "5\x0c\r\nhello",
+            "5 5\r\nhello",
             "{}\r\n",
         ] {
             assert!(chunked(text.as_bytes()).is_err(), "{text:?}");
